@@ -1,0 +1,1 @@
+//! Wires the parts: start-up order, readiness, graceful shutdown.

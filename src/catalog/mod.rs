@@ -1,0 +1,194 @@
+//! The catalog: keyspaces, metrics, formulas, charts and their graph; compiled, checked, immutable.
+
+pub mod publish;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use regex::Regex;
+
+use crate::diagnostic::Diagnostic;
+use crate::formula::{Expr, Template};
+use crate::series::{Aggregate, Fill, Kind, Step};
+
+/// Every keyspace of one revision of a repository. A request takes one and keeps it to its end.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// The identity of the content (git commit, else a content hash).
+    pub revision: String,
+    /// By name.
+    pub keyspaces: BTreeMap<String, Arc<Keyspace>>,
+    /// All errors and warnings of the repository, by file and place.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A tenant: its parameters, metrics and formulas.
+#[derive(Debug)]
+pub struct Keyspace {
+    /// `[a-z0-9][a-z0-9_-]{0,62}`
+    pub name: String,
+    /// The revision of the repository that it was compiled from.
+    pub revision: String,
+    /// For people.
+    pub title: Option<String>,
+    /// For people.
+    pub description: Option<String>,
+    /// For people.
+    pub owner: Option<String>,
+    /// Of steps of a day and longer.
+    pub timezone: TimeZone,
+    /// The finest step of the stored data.
+    pub resolution: Step,
+    /// How late points may still arrive, in milliseconds.
+    pub settle: i64,
+    /// By name.
+    pub parameters: BTreeMap<String, Parameter>,
+    /// Metrics and formulas by name, names that hold an enum expanded.
+    pub definitions: BTreeMap<String, Definition>,
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone)]
+pub enum Definition {
+    /// A declared read.
+    Metric(Arc<Metric>),
+    /// A named expression.
+    Formula(Arc<Formula>),
+}
+
+/// What a request may supply to complete a template.
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    /// What values it takes.
+    pub kind: ParameterKind,
+    /// The value where the request gives none.
+    pub default: Option<ParameterValue>,
+    /// Not given: its filter is dropped, and it reads empty in a title.
+    pub optional: bool,
+    /// For people.
+    pub description: Option<String>,
+}
+
+/// What values a parameter takes.
+#[derive(Debug, Clone)]
+pub enum ParameterKind {
+    /// Any text, or what a pattern matches.
+    String {
+        /// Searched in the value; anchor it to match the whole.
+        pattern: Option<Regex>,
+    },
+    /// One of these.
+    Enum {
+        /// In the order of the file.
+        values: Vec<String>,
+    },
+    /// A finite number.
+    Number {
+        /// The least, inclusive.
+        min: Option<f64>,
+        /// The greatest, inclusive.
+        max: Option<f64>,
+    },
+}
+
+/// A value of a parameter, checked against its kind.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ParameterValue {
+    /// Of a string or an enum.
+    Text(String),
+    /// Any of them: only where the parameter fills tags.
+    Any(Vec<String>),
+    /// Of a number.
+    Number(f64),
+}
+
+/// A declared read of stored series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metric {
+    /// Expanded: holds no template.
+    pub name: String,
+    /// The stored name.
+    pub series: Template,
+    /// For each tag, templates any of whose values may match. The defaults are laid under.
+    pub tags: BTreeMap<String, Vec<Template>>,
+    /// Sorted, no repeats.
+    pub group_by: Arc<[String]>,
+    /// What the points mean.
+    pub kind: Kind,
+    /// How a bucket's points become one value.
+    pub aggregate: Aggregate,
+    /// What an empty bucket is worth.
+    pub fill: Fill,
+    /// Its unit, for people.
+    pub unit: Option<String>,
+    /// For people.
+    pub description: Option<String>,
+    /// Accepts a backend's estimate.
+    pub approximate: bool,
+    /// By backend, as JSON text of an object with sorted keys.
+    pub backends: BTreeMap<String, String>,
+    /// The value of the enum parameter that its name held.
+    pub bound: Option<(String, String)>,
+}
+
+/// A named expression with its chart metadata.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Formula {
+    /// Expanded: holds no template.
+    pub name: String,
+    /// The text of the expression.
+    pub text: String,
+    /// Its tree.
+    pub expr: Expr,
+    /// For people.
+    pub description: Option<String>,
+    /// Absent for a part of others.
+    pub chart: Option<Chart>,
+    /// The value of the enum parameter that its name held.
+    pub bound: Option<(String, String)>,
+    /// The parameters that it and all it refers to need completed or may use, but for bound ones.
+    pub params: BTreeSet<String>,
+    /// The metrics that it reads, through all references and every value of its enums.
+    pub metrics: BTreeSet<String>,
+    /// The names of its series' tags, sorted.
+    pub tags: Arc<[String]>,
+}
+
+/// What a UI needs to draw a formula; it reaches the UI as written, templates completed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chart {
+    /// The title.
+    pub title: Template,
+    /// `line`, `area`, `bar`, `stat` or `table`.
+    pub kind: String,
+    /// All other fields in the order of the file; texts are templates.
+    pub fields: Vec<(String, ChartValue)>,
+}
+
+/// A value in a chart.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ChartValue {
+    /// A text that may hold parameters.
+    Text(Template),
+    /// Anything else, and all of `extra`, untouched.
+    Json(serde_json::Value),
+}
+
+/// Compiles every keyspace of a listing. Keyspaces with errors are absent from the catalog; the diagnostics of all files are
+/// in it.
+pub fn compile(listing: &crate::repository::Listing) -> Catalog {
+    let _ = listing;
+    todo!("catalog helper")
+}
+
+impl ParameterKind {
+    /// Checks a value of a request (a string, a number, a boolean or a list of strings) against the kind.
+    ///
+    /// # Errors
+    /// What is wrong with it and what would be right.
+    pub fn check(&self, value: &serde_json::Value) -> Result<ParameterValue, String> {
+        let _ = value;
+        todo!("catalog helper")
+    }
+}

@@ -1,0 +1,105 @@
+//! Flags, environment and the operator's file → one checked [`Config`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::series::Step;
+
+/// Which database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum BackendName {
+    /// The store inside the process.
+    Embedded,
+    /// KairosDB.
+    Kairosdb,
+}
+
+impl BackendName {
+    /// As in files, flags and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BackendName::Embedded => "embedded",
+            BackendName::Kairosdb => "kairosdb",
+        }
+    }
+}
+
+/// Everything an operator can set, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The address of the service.
+    pub listen: SocketAddr,
+    /// The address of metrics, status and profiles.
+    pub admin_listen: SocketAddr,
+    /// The directory of keyspace files.
+    pub formulas: PathBuf,
+    /// The database for keyspaces that name none.
+    pub backend: BackendName,
+    /// The file of the embedded store.
+    pub store: PathBuf,
+    /// Where KairosDB answers.
+    pub kairosdb_url: String,
+    /// Buckets before `now − retention` carry the warning `beyond_retention`; by backend.
+    pub retention: BTreeMap<BackendName, Step>,
+    /// Limits for keyspaces that name none.
+    pub limits: Limits,
+    /// By keyspace.
+    pub keyspaces: BTreeMap<String, KeyspaceConfig>,
+    /// Origins that browsers may call from; `*` is any.
+    pub cors_origins: Vec<String>,
+    /// True when nothing was set anywhere: the demo's data are simulated.
+    pub demo: bool,
+}
+
+/// What an operator sets for one keyspace.
+#[derive(Debug, Clone, Default)]
+pub struct KeyspaceConfig {
+    /// Its database.
+    pub backend: Option<BackendName>,
+    /// Patterns (`*` is any text) of the stored series that it may read; `None`: all.
+    pub allow: Option<Vec<String>>,
+    /// Requests a second, with bursts of as many; `None`: no limit.
+    pub queries_per_second: Option<u32>,
+    /// Requests under way at once; `None`: no limit of its own.
+    pub concurrency: Option<usize>,
+    /// The limits, those of the service where the keyspace sets none.
+    pub limits: Option<Limits>,
+}
+
+/// What one request may cost at most.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Bytes of a request's body.
+    pub body: usize,
+    /// Entries of `formulas`.
+    pub formulas: usize,
+    /// Series of one formula, and groups of one selection.
+    pub series: usize,
+    /// Values (series × buckets) of an answer.
+    pub answer_points: usize,
+    /// Raw points read where a backend cannot aggregate.
+    pub raw_points: usize,
+    /// From `from` to `to`.
+    pub range: Step,
+    /// For a whole request.
+    pub deadline: Duration,
+    /// Requests under way at once in the whole service; more are shed with 503.
+    pub concurrency: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            body: 1 << 20,
+            formulas: 200,
+            series: 1000,
+            answer_points: 2_000_000,
+            raw_points: 20_000_000,
+            range: Step::new(400, crate::series::StepUnit::Day),
+            deadline: Duration::from_secs(30),
+            concurrency: 256,
+        }
+    }
+}

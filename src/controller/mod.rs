@@ -1,0 +1,1 @@
+//! Reload: compile, publish, keep the last good.

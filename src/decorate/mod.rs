@@ -1,0 +1,1 @@
+//! Frames and chart metadata → results.

@@ -1,0 +1,95 @@
+//! The formula language: evalexpr text → typed tree.
+//!
+//! `parse` checks the limits, walks a small lexer beside evalexpr's operator tree (which gives no positions), and lowers that
+//! tree to an [`Expr`] whose nodes have byte spans. Nothing here knows keyspaces: names are not resolved, templates not
+//! completed.
+
+mod function;
+mod parse;
+mod template;
+
+pub use function::{Argument, Function, FunctionClass};
+pub use parse::{Fault, MAX_DEPTH, MAX_LENGTH, parse};
+pub use template::{Part, Template, TemplateFault};
+
+use std::ops::Range;
+
+/// A node of a parsed expression.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expr {
+    /// What it is.
+    pub kind: ExprKind,
+    /// The bytes of the expression's text that it stands for.
+    pub span: Range<usize>,
+}
+
+/// What an [`Expr`] is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ExprKind {
+    /// A finite number; `true` is 1 and `false` is 0.
+    Number(f64),
+    /// `null`.
+    Null,
+    /// A string, which only a function's argument may be.
+    Text(Template),
+    /// The name of a metric or formula, or a template that the request completes to a name or a number.
+    Name(Template),
+    /// A prefix operator.
+    Unary(UnaryOp, Box<Expr>),
+    /// An infix operator.
+    Binary(BinaryOp, Box<Expr>, Box<Expr>),
+    /// A call with as many arguments as the function takes.
+    Call(Function, Vec<Expr>),
+}
+
+/// A prefix operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UnaryOp {
+    /// `-a`
+    Neg,
+    /// `!a`: 1 where a is 0, else 0.
+    Not,
+}
+
+/// An infix operator, from the loosest to the tightest: `||`, `&&`, comparisons, `+ -`, `* / %`, `^` (right-associative,
+/// tighter than a prefix operator on its left).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum BinaryOp {
+    Or,
+    And,
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Rem,
+    Pow,
+}
+
+impl BinaryOp {
+    /// The operator as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BinaryOp::Or => "||",
+            BinaryOp::And => "&&",
+            BinaryOp::Eq => "==",
+            BinaryOp::Ne => "!=",
+            BinaryOp::Lt => "<",
+            BinaryOp::Le => "<=",
+            BinaryOp::Gt => ">",
+            BinaryOp::Ge => ">=",
+            BinaryOp::Add => "+",
+            BinaryOp::Sub => "-",
+            BinaryOp::Mul => "*",
+            BinaryOp::Div => "/",
+            BinaryOp::Rem => "%",
+            BinaryOp::Pow => "^",
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The only axum: router, middleware, handlers, problem documents, encoding.
+
+pub mod encode;

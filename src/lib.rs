@@ -1,0 +1,34 @@
+//! tsdb-ws: formulas over time series, served from the database behind it.
+//!
+//! ```text
+//! request   http ▶ query ▶ plan ▶ fetch (backend: one batched call) ▶ eval ▶ decorate ▶ http
+//! reload    repository ▶ controller ▶ catalog::compile ▶ catalog::publish
+//! ```
+//! The two meet in one place: a request takes one `Arc` of the catalog and keeps it to its end.
+
+#![warn(missing_docs)]
+
+pub mod backend;
+pub mod catalog;
+pub mod config;
+pub mod diagnostic;
+pub mod eval;
+pub mod formula;
+pub mod query;
+pub mod series;
+pub mod diagnostic;
+pub mod telemetry;
+pub mod formula;
+pub mod backend;
+pub mod repository;
+pub mod eval;
+pub mod ingest;
+pub mod catalog;
+pub mod plan;
+pub mod decorate;
+pub mod config;
+pub mod query;
+pub mod controller;
+pub mod http;
+pub mod app;
+pub mod cli;

@@ -1,0 +1,1 @@
+//! Raw points to buckets.

@@ -1,0 +1,36 @@
+//! A column: the values of one series on a time axis, with its nulls.
+
+/// One value for each bucket of an axis. A null is NaN in `values`; no value is infinite. Where `undefined` is present, it
+/// is as long as `values`, and a true entry says that the null there came from a result that was not finite (or was made
+/// from one), not from missing data.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Column {
+    /// The values; NaN is null.
+    pub values: Vec<f64>,
+    /// Which nulls are undefined; `None` when none is.
+    pub undefined: Option<Vec<bool>>,
+}
+
+impl Column {
+    /// The value at `index`, `None` for a null.
+    pub fn get(&self, index: usize) -> Option<f64> {
+        self.values.get(index).copied().filter(|value| !value.is_nan())
+    }
+
+    /// Whether the null at `index` is undefined.
+    pub fn is_undefined(&self, index: usize) -> bool {
+        self.undefined.as_ref().is_some_and(|marks| marks[index])
+    }
+
+    /// The runs of undefined nulls as `[start, length]`, ascending.
+    pub fn undefined_runs(&self) -> Vec<[usize; 2]> {
+        let mut runs: Vec<[usize; 2]> = Vec::new();
+        for (index, _) in self.undefined.iter().flatten().enumerate().filter(|(_, mark)| **mark) {
+            match runs.last_mut() {
+                Some([start, length]) if *start + *length == index => *length += 1,
+                _ => runs.push([index, 1]),
+            }
+        }
+        runs
+    }
+}
