@@ -8,27 +8,20 @@
 
 #![warn(missing_docs)]
 
-pub mod backend;
-pub mod catalog;
-pub mod config;
-pub mod diagnostic;
-pub mod eval;
-pub mod formula;
-pub mod query;
-pub mod series;
-pub mod diagnostic;
-pub mod telemetry;
-pub mod formula;
-pub mod backend;
-pub mod repository;
-pub mod eval;
-pub mod ingest;
-pub mod catalog;
-pub mod plan;
-pub mod decorate;
-pub mod config;
-pub mod query;
-pub mod controller;
-pub mod http;
 pub mod app;
+pub mod backend;
+pub mod catalog;
 pub mod cli;
+pub mod config;
+pub mod controller;
+pub mod decorate;
+pub mod diagnostic;
+pub mod eval;
+pub mod formula;
+pub mod http;
+pub mod ingest;
+pub mod plan;
+pub mod query;
+pub mod repository;
+pub mod series;
+pub mod telemetry;
