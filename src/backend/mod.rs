@@ -163,7 +163,7 @@ pub struct CallPreview {
 }
 
 /// What to list for a picker: the values of tags of stored series.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ValuesQuery {
     /// The stored name.
     pub series: String,

@@ -192,3 +192,11 @@ impl ParameterKind {
         todo!("catalog helper")
     }
 }
+
+impl Keyspace {
+    /// The names that a formula refers to directly, through every value of its enums; sorted, no repeats.
+    pub fn references(&self, formula: &Formula) -> Vec<String> {
+        let _ = formula;
+        todo!("catalog helper")
+    }
+}

@@ -1,1 +1,201 @@
-//! Frames and chart metadata → results.
+//! What was evaluated and what a UI needs to know about it → results. Pure.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::backend::SelectionError;
+use crate::eval::{Evaluated, LeftOut};
+use crate::plan::{FormulaError, PlannedEntry, PlannedFormula};
+use crate::series::{Column, TimeAxis};
+
+/// The answer to one entry of a request.
+#[derive(Debug, Clone)]
+pub struct FormulaResult {
+    /// The entry's name.
+    pub name: String,
+    /// The formula's name.
+    pub formula: String,
+    /// The chart, templates completed where they could be; always has `title` and `kind`.
+    pub chart: Option<Value>,
+    /// The series, or why there are none.
+    pub outcome: Result<Evaluation, FormulaError>,
+}
+
+/// What a formula came to.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// The expression, templates completed.
+    pub expr: String,
+    /// In the order of their tags.
+    pub series: Vec<SeriesResult>,
+    /// Never an error.
+    pub warnings: Vec<Warning>,
+}
+
+/// One line of an answer.
+#[derive(Debug, Clone)]
+pub struct SeriesResult {
+    /// Names and values, by name.
+    pub tags: Vec<(String, Arc<str>)>,
+    /// One value a bucket.
+    pub column: Column,
+    /// The formula over the range as one bucket, where it was asked for.
+    pub summary: Option<Summary>,
+}
+
+/// The formula over the range as one bucket.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Summary {
+    /// Its value.
+    Value(f64),
+    /// Null, and a stable identifier of the reason: `no_data`, `undefined`, `no_single_bucket`.
+    Null(&'static str),
+}
+
+/// Something a reader of the series should know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Warning {
+    /// A stable identifier.
+    pub code: &'static str,
+    /// How many points or series it is about, where that can be counted.
+    pub count: Option<usize>,
+    /// A sentence.
+    pub detail: String,
+}
+
+/// What was evaluated for one entry.
+pub struct Evaluations {
+    /// Over the axis of the answer.
+    pub buckets: Evaluated,
+    /// Over the range as one bucket, where the entry carries summaries.
+    pub summary: Option<Evaluated>,
+}
+
+/// What an answer knows beside its values.
+pub struct Surroundings<'a> {
+    /// The answer's axis.
+    pub axis: &'a TimeAxis,
+    /// The selections that failed, by index.
+    pub failed: &'a [Option<SelectionError>],
+    /// Buckets that begin before it may have been deleted by the backend.
+    pub retained_from: Option<i64>,
+    /// The most series of one formula.
+    pub max_series: usize,
+}
+
+/// Makes the result of an entry. `tags` are the names of its series' tags.
+pub fn decorate(
+    entry: PlannedEntry,
+    tags: &[String],
+    evaluations: Option<Evaluations>,
+    surroundings: &Surroundings<'_>,
+) -> FormulaResult {
+    let outcome = entry.outcome.and_then(|formula| match (failure(&formula, surroundings.failed), evaluations) {
+        (None, Some(evaluations)) => evaluation(formula, tags, evaluations, surroundings),
+        (Some(error), _) => Err(error),
+        (None, None) => Err(FormulaError::new("internal", "the formula was not evaluated; please report it")),
+    });
+    FormulaResult { name: entry.name, formula: entry.formula, chart: entry.chart, outcome }
+}
+
+/// The error of the first selection of a formula that failed.
+pub fn failure(formula: &PlannedFormula, failed: &[Option<SelectionError>]) -> Option<FormulaError> {
+    let error = formula.selections.iter().find_map(|selection| failed.get(*selection)?.as_ref())?;
+    let code = match error {
+        SelectionError::Unsupported(_) => "unsupported_by_backend",
+        SelectionError::Refused(_) => "selection_refused",
+        SelectionError::Limit { .. } => "limit_exceeded",
+        SelectionError::NotAdditive(_) => "not_additive",
+    };
+    Some(FormulaError::new(code, error.to_string()))
+}
+
+fn evaluation(
+    formula: PlannedFormula,
+    tags: &[String],
+    evaluations: Evaluations,
+    surroundings: &Surroundings<'_>,
+) -> Result<Evaluation, FormulaError> {
+    let Evaluated { series, left_out } = evaluations.buckets;
+    if series.len() > surroundings.max_series {
+        let (count, maximum) = (series.len(), surroundings.max_series);
+        let detail = format!("{count} series are over the limit `series` of {maximum}; filter or group by fewer tags");
+        return Err(FormulaError::new("limit_exceeded", detail));
+    }
+    let mut warnings = undefined_warning(&series).into_iter().collect::<Vec<_>>();
+    warnings.extend(left_out_warnings(&left_out));
+    if !formula.selections.is_empty() {
+        warnings.extend(retention_warning(surroundings));
+    }
+    let mut summaries =
+        evaluations.summary.map(|evaluated| evaluated.series).unwrap_or_default().into_iter().peekable();
+    let series = series.into_iter().map(|(key, column)| {
+        // Both lists ascend by key; a key that the summary lacks has no value in it.
+        while summaries.next_if(|(other, _)| *other < key).is_some() {}
+        let summary = summaries.next_if(|(other, _)| *other == key).map(|(_, column)| column);
+        SeriesResult {
+            tags: tags.iter().cloned().zip(key).collect(),
+            column,
+            summary: formula.summary.then(|| summary_of(summary.as_ref())),
+        }
+    });
+    Ok(Evaluation { expr: formula.expr, series: series.collect(), warnings })
+}
+
+fn summary_of(column: Option<&Column>) -> Summary {
+    match column {
+        Some(column) => match column.get(0) {
+            Some(value) => Summary::Value(value),
+            None if column.is_undefined(0) => Summary::Null("undefined"),
+            None => Summary::Null("no_data"),
+        },
+        None => Summary::Null("no_data"),
+    }
+}
+
+fn undefined_warning(series: &[(Vec<Arc<str>>, Column)]) -> Option<Warning> {
+    let marks = |column: &Column| column.undefined.iter().flatten().filter(|mark| **mark).count();
+    let count: usize = series.iter().map(|(_, column)| marks(column)).sum();
+    (count > 0).then(|| Warning {
+        code: "undefined",
+        count: Some(count),
+        detail: format!("{count} point(s) have no value because a result was not finite, such as a division by zero"),
+    })
+}
+
+/// How many series left out are named; the others are counted.
+const NAMED: usize = 20;
+
+fn left_out_warnings(left_out: &[LeftOut]) -> Vec<Warning> {
+    let named = left_out.iter().take(NAMED).map(|series| Warning {
+        code: "series_left_out",
+        count: None,
+        detail: format!(
+            "the series {{{}}} is left out: {} has no such group",
+            tag_list(&series.tags),
+            series.lacking.join(", ")
+        ),
+    });
+    let rest = left_out.len().saturating_sub(NAMED);
+    let counted = (rest > 0).then(|| Warning {
+        code: "series_left_out",
+        count: Some(rest),
+        detail: format!("{rest} more series are left out because an operand has no such group"),
+    });
+    named.chain(counted).collect()
+}
+
+fn tag_list(tags: &[(String, Arc<str>)]) -> String {
+    tags.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+fn retention_warning(surroundings: &Surroundings<'_>) -> Option<Warning> {
+    let retained_from = surroundings.retained_from?;
+    let count = surroundings.axis.starts().partition_point(|start| *start < retained_from);
+    (count > 0).then(|| Warning {
+        code: "beyond_retention",
+        count: Some(count),
+        detail: format!("{count} bucket(s) begin before what the backend keeps, and may be missing points"),
+    })
+}

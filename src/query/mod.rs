@@ -1,19 +1,21 @@
 //! The pipeline of a request: one function that names the stages.
 
-mod input;
+mod admission;
+mod catalogue;
+mod explain;
+mod pipeline;
 mod service;
+mod values;
 
-pub use service::{KeyspaceBackends, Service};
+pub use service::{Backends, Clock, Service};
 
-pub use input::{Entry, Formulas, InputError, Request};
+pub use crate::decorate::{Evaluation, FormulaResult, SeriesResult, Summary, Warning};
+pub use crate::plan::{Entry, FormulaError, Formulas, InputError, LimitExceeded, PlanError, Request};
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::backend::BackendError;
-use crate::series::{Column, TimeAxis};
+use crate::series::TimeAxis;
 
 /// A whole answer, ready to be encoded.
 #[derive(Debug)]
@@ -42,70 +44,6 @@ pub struct Answer {
     pub timings: Vec<(&'static str, Duration)>,
 }
 
-/// The answer to one entry of a request.
-#[derive(Debug, Clone)]
-pub struct FormulaResult {
-    /// The entry's name.
-    pub name: String,
-    /// The formula's name.
-    pub formula: String,
-    /// The chart, templates completed where they could be; always has `title` and `kind`.
-    pub chart: Option<Value>,
-    /// The series, or why there are none.
-    pub outcome: Result<Evaluation, FormulaError>,
-}
-
-/// What a formula came to.
-#[derive(Debug, Clone)]
-pub struct Evaluation {
-    /// The expression, templates completed.
-    pub expr: String,
-    /// In the order of their tags.
-    pub series: Vec<SeriesResult>,
-    /// Never an error.
-    pub warnings: Vec<Warning>,
-}
-
-/// One line of an answer.
-#[derive(Debug, Clone)]
-pub struct SeriesResult {
-    /// Names and values, by name.
-    pub tags: Vec<(String, Arc<str>)>,
-    /// One value a bucket.
-    pub column: Column,
-    /// The formula over the range as one bucket, where it was asked for.
-    pub summary: Option<Summary>,
-}
-
-/// The formula over the range as one bucket.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Summary {
-    /// Its value.
-    Value(f64),
-    /// Null, and a stable identifier of the reason: `no_data`, `undefined`, `no_single_bucket`, …
-    Null(&'static str),
-}
-
-/// Something a reader of the series should know.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Warning {
-    /// A stable identifier.
-    pub code: &'static str,
-    /// How many points or series it is about, where that can be counted.
-    pub count: Option<usize>,
-    /// A sentence.
-    pub detail: String,
-}
-
-/// Why one formula was not answered.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FormulaError {
-    /// A stable identifier.
-    pub code: &'static str,
-    /// A sentence that says what to do.
-    pub detail: String,
-}
-
 /// What an answer took.
 #[derive(Debug, Clone, Default)]
 pub struct Stats {
@@ -129,19 +67,8 @@ pub enum QueryError {
     #[error("the request has {} wrong field(s)", .0.len())]
     Input(Vec<InputError>),
     /// Range × series over a limit.
-    #[error("{detail}")]
-    LimitExceeded {
-        /// The limit's name in the operator's file.
-        limit: &'static str,
-        /// What the request comes to.
-        value: u64,
-        /// The limit.
-        maximum: u64,
-        /// The step that would fit, where one would.
-        step: Option<String>,
-        /// A sentence that says all of this.
-        detail: String,
-    },
+    #[error(transparent)]
+    LimitExceeded(#[from] LimitExceeded),
     /// The keyspace's rate limit.
     #[error("the keyspace's limit of {limit} queries a second is reached")]
     RateLimited {
@@ -162,4 +89,13 @@ pub enum QueryError {
     /// The request's deadline passed.
     #[error("the request took longer than its deadline of {} ms", .0.as_millis())]
     Deadline(Duration),
+}
+
+impl From<PlanError> for QueryError {
+    fn from(error: PlanError) -> QueryError {
+        match error {
+            PlanError::Input(errors) => QueryError::Input(errors),
+            PlanError::Limit(limit) => QueryError::LimitExceeded(limit),
+        }
+    }
 }

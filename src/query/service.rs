@@ -6,13 +6,19 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
-use super::{Answer, QueryError, Request};
-use crate::backend::Backend;
+use super::admission::Admission;
+use super::{Answer, QueryError, Request, catalogue, explain, pipeline, values};
+use crate::backend::{Backend, BackendError};
 use crate::catalog::publish::Published;
-use crate::config::{BackendName, Config};
+use crate::catalog::Keyspace;
+use crate::config::{BackendName, Config, KeyspaceConfig, Limits};
+use crate::plan::Context;
 
 /// The backends that are configured, by name.
-pub type KeyspaceBackends = BTreeMap<BackendName, Arc<dyn Backend>>;
+pub type Backends = BTreeMap<BackendName, Arc<dyn Backend>>;
+
+/// Epoch milliseconds of this moment.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// Everything that a request needs. Shared by all requests.
 pub struct Service {
@@ -21,17 +27,70 @@ pub struct Service {
     /// The configuration of this moment.
     pub config: ArcSwap<Config>,
     /// The backends.
-    pub backends: KeyspaceBackends,
+    pub backends: ArcSwap<Backends>,
+    /// The time; tests have their own.
+    pub clock: Clock,
+    admission: Admission,
+}
+
+/// What one request keeps to its end: a snapshot of everything that may change beside it.
+pub(super) struct Snapshot {
+    pub config: Arc<Config>,
+    pub keyspace: Arc<Keyspace>,
+    pub backend: Arc<dyn Backend>,
+    pub backend_name: BackendName,
+    pub now: i64,
+}
+
+impl Snapshot {
+    /// What the operator says of the keyspace.
+    pub fn keyspace_config(&self) -> Option<&KeyspaceConfig> {
+        self.config.keyspaces.get(&self.keyspace.name)
+    }
+
+    /// What a request may cost.
+    pub fn limits(&self) -> &Limits {
+        self.keyspace_config().and_then(|keyspace| keyspace.limits.as_ref()).unwrap_or(&self.config.limits)
+    }
+
+    /// What a plan is made in.
+    pub fn context(&self) -> Context<'_> {
+        Context {
+            keyspace: &self.keyspace,
+            backend: self.backend.name(),
+            allow: self.keyspace_config().and_then(|keyspace| keyspace.allow.as_deref()),
+            limits: self.limits(),
+            now: self.now,
+        }
+    }
 }
 
 impl Service {
+    /// A service with the system's clock and an empty catalog.
+    pub fn new(config: Config, backends: Backends) -> Service {
+        Service {
+            catalog: Published::default(),
+            config: ArcSwap::from_pointee(config),
+            backends: ArcSwap::from_pointee(backends),
+            clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
+            admission: Admission::default(),
+        }
+    }
+
     /// Answers a request.
     ///
     /// # Errors
     /// What fails for the whole request; what fails for one formula is in its place of the answer.
     pub async fn answer(&self, keyspace: &str, request: &Request) -> Result<Answer, QueryError> {
-        let _ = (keyspace, request);
-        todo!("query")
+        let snapshot = self.snapshot(keyspace)?;
+        let _permit = match snapshot.keyspace_config() {
+            Some(config) => self.admission.admit(keyspace, config)?,
+            None => None,
+        };
+        let deadline = snapshot.limits().deadline;
+        tokio::time::timeout(deadline, pipeline::answer(snapshot, request))
+            .await
+            .map_err(|_| QueryError::Deadline(deadline))?
     }
 
     /// The graph, the plan, the selections and the calls that would be sent.
@@ -39,8 +98,7 @@ impl Service {
     /// # Errors
     /// As [`Service::answer`].
     pub fn explain(&self, keyspace: &str, request: &Request) -> Result<Value, QueryError> {
-        let _ = (keyspace, request);
-        todo!("query")
+        explain::explain(&self.snapshot(keyspace)?, request)
     }
 
     /// The catalogue of a keyspace: title, parameters, and each formula.
@@ -48,8 +106,7 @@ impl Service {
     /// # Errors
     /// No such keyspace.
     pub fn catalogue(&self, keyspace: &str) -> Result<Value, QueryError> {
-        let _ = keyspace;
-        todo!("query")
+        Ok(catalogue::catalogue(&self.snapshot(keyspace)?.keyspace))
     }
 
     /// What a picker of a parameter shows: `{"values": [...], "truncated": false}`. `request` holds from, to and params.
@@ -57,7 +114,23 @@ impl Service {
     /// # Errors
     /// As [`Service::answer`]; a parameter that is not declared is an input error.
     pub async fn values(&self, keyspace: &str, parameter: &str, request: &Request) -> Result<Value, QueryError> {
-        let _ = (keyspace, parameter, request);
-        todo!("query")
+        let snapshot = self.snapshot(keyspace)?;
+        let deadline = snapshot.limits().deadline;
+        let values = values::values(&snapshot, parameter, request);
+        tokio::time::timeout(deadline, values).await.map_err(|_| QueryError::Deadline(deadline))?
+    }
+
+    fn snapshot(&self, keyspace: &str) -> Result<Snapshot, QueryError> {
+        let unknown = || QueryError::UnknownKeyspace(keyspace.chars().take(80).collect());
+        let catalog = self.catalog.snapshot();
+        let config = self.config.load_full();
+        let keyspace = catalog.keyspaces.get(keyspace).cloned().ok_or_else(unknown)?;
+        let own = config.keyspaces.get(&keyspace.name).and_then(|keyspace| keyspace.backend);
+        let backend_name = own.unwrap_or(config.backend);
+        let backend = self.backends.load().get(&backend_name).cloned().ok_or_else(|| {
+            let reason = "it is not configured; name its address in the operator's file".to_owned();
+            BackendError::Failed { backend: backend_name.as_str(), reason }
+        })?;
+        Ok(Snapshot { config, keyspace, backend, backend_name, now: (self.clock)() })
     }
 }

@@ -8,5 +8,6 @@ mod formula;
 mod http;
 mod kairosdb;
 mod law;
+mod licences;
 mod layers;
 mod support;
