@@ -4,7 +4,6 @@
 //! decoded by pure functions over bytes. Nothing outside `backend/<name>` knows a wire format.
 
 pub mod embedded;
-pub mod kairosdb;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,8 +1,11 @@
 //! Columnar programs over frames: no I/O, no clock.
 //!
 //! A [`Program`] is a directed acyclic graph of nodes in order of evaluation, built by `plan`; [`evaluate`] runs it over the
-//! columns that the backend answered. Point operators are fused and run over chunks of a column that stay in the cache; a
-//! node that several others use is computed once.
+//! columns that the backend answered. Each operator
+//! is one loop over whole columns; a node that several others use is computed once, and a constant stays one element.
+
+mod kernel;
+mod run;
 
 use std::sync::Arc;
 
@@ -90,6 +93,5 @@ pub struct LeftOut {
 ///
 /// Every column of an input has as many values as the axis has buckets. The result has one entry for each output, in order.
 pub fn evaluate(program: &Program, outputs: &[NodeId], inputs: &[Input], scope: &Scope<'_>) -> Vec<Evaluated> {
-    let _ = (program, outputs, inputs, scope);
-    todo!("eval helper")
+    run::run(program, outputs, inputs, scope)
 }

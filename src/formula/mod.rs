@@ -4,13 +4,15 @@
 //! tree to an [`Expr`] whose nodes have byte spans. Nothing here knows keyspaces: names are not resolved, templates not
 //! completed.
 
+mod check;
 mod function;
+mod lexer;
 mod parse;
 mod template;
 
 pub use function::{Argument, Function, FunctionClass};
 pub use parse::{Fault, MAX_DEPTH, MAX_LENGTH, parse};
-pub use template::{Part, Template, TemplateFault};
+pub use template::{Part, Template, TemplateFault, is_name};
 
 use std::ops::Range;
 
@@ -21,6 +23,23 @@ pub struct Expr {
     pub kind: ExprKind,
     /// The bytes of the expression's text that it stands for.
     pub span: Range<usize>,
+}
+
+impl Expr {
+    /// This node and all below it, parents before children. Iterative, since a tree may be thousands deep.
+    pub fn walk(&self) -> impl Iterator<Item = &Expr> {
+        let mut pending = vec![self];
+        std::iter::from_fn(move || {
+            let expr = pending.pop()?;
+            match &expr.kind {
+                ExprKind::Number(_) | ExprKind::Null | ExprKind::Text(_) | ExprKind::Name(_) => {}
+                ExprKind::Unary(_, operand) => pending.push(operand),
+                ExprKind::Binary(_, a, b) => pending.extend([&**b, &**a]),
+                ExprKind::Call(_, arguments) => pending.extend(arguments.iter().rev()),
+            }
+            Some(expr)
+        })
+    }
 }
 
 /// What an [`Expr`] is.

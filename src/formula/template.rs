@@ -33,8 +33,32 @@ impl Template {
     /// # Errors
     /// A `${` without its `}`, or with something other than a parameter's name between them.
     pub fn parse(text: &str) -> Result<Template, TemplateFault> {
-        let _ = text;
-        todo!("formula helper")
+        let mut template = Template::default();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find("${") {
+            let offset = text.len() - rest.len() + at;
+            let (before, after) = (&rest[..at], &rest[at + 2..]);
+            if let Some(before) = before.strip_suffix('$') {
+                literal.push_str(before);
+                literal.push_str("${");
+                rest = after;
+                continue;
+            }
+            literal.push_str(before);
+            let name = after.split_once('}').map(|(name, _)| name);
+            let name = name.filter(|name| is_name(name)).ok_or_else(|| fault(offset, name))?;
+            if !literal.is_empty() {
+                template.parts.push(Part::Literal(std::mem::take(&mut literal)));
+            }
+            template.parts.push(Part::Param(name.to_owned()));
+            rest = &after[name.len() + 1..];
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            template.parts.push(Part::Literal(literal));
+        }
+        Ok(template)
     }
 
     /// A template without parameters.
@@ -84,6 +108,23 @@ impl Template {
     }
 }
 
+fn fault(offset: usize, name: Option<&str>) -> TemplateFault {
+    let message = match name {
+        None => "`${` has no `}`; write `${name}`, or `$${` for a literal `${`".to_owned(),
+        Some(name) => {
+            let shown: String = name.chars().take(40).collect();
+            format!("`${{{shown}}}` does not hold a parameter's name; write `${{name}}`, or `$${{` for a literal `${{`")
+        }
+    };
+    TemplateFault { offset, message }
+}
+
+/// Whether a text can be the name of a metric, formula or parameter: `[A-Za-z_][A-Za-z0-9_]{0,127}`.
+pub fn is_name(text: &str) -> bool {
+    let begins = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    begins && text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
 /// As it is written in a file.
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,5 +135,44 @@ impl fmt::Display for Template {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn param(name: &str) -> Part {
+        Part::Param(name.to_owned())
+    }
+
+    fn literal(text: &str) -> Part {
+        Part::Literal(text.to_owned())
+    }
+
+    #[test]
+    fn texts_and_parameters() {
+        for (text, parts) in [
+            ("", vec![]),
+            ("plain $5 {x}", vec![literal("plain $5 {x}")]),
+            ("${a}", vec![param("a")]),
+            ("x-${a}${b}!", vec![literal("x-"), param("a"), param("b"), literal("!")]),
+            ("$${a}", vec![literal("${a}")]),
+            ("$${${a}", vec![literal("${"), param("a")]),
+        ] {
+            let template = Template::parse(text).unwrap();
+            assert_eq!(template.parts, parts, "{text}");
+            assert_eq!(template.to_string(), text);
+        }
+        for (text, offset) in [("${", 0), ("é${a", 2), ("${}", 0), ("${a b}", 0), ("${a${b}}", 0), ("${1}", 0)] {
+            assert_eq!(Template::parse(text).unwrap_err().offset, offset, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_data_and_is_not_looked_at_again() {
+        let template = Template::parse("x${a}").unwrap();
+        assert_eq!(template.complete(|_| Some("${a}\"".to_owned())).unwrap(), "x${a}\"");
+        assert_eq!(template.complete(|_| None), Err("a"));
     }
 }

@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::admission::Admission;
 use super::{Answer, QueryError, Request, catalogue, explain, pipeline, values};
 use crate::backend::{Backend, BackendError};
-use crate::catalog::publish::Published;
 use crate::catalog::Keyspace;
+use crate::catalog::publish::Published;
 use crate::config::{BackendName, Config, KeyspaceConfig, Limits};
 use crate::plan::Context;
 

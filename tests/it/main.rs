@@ -8,6 +8,7 @@ mod formula;
 mod http;
 mod kairosdb;
 mod law;
-mod licences;
 mod layers;
+mod licences;
+#[path = "../support/mod.rs"]
 mod support;
