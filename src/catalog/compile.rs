@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
-use petgraph::algo::tarjan_scc;
+use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::spec::{self, FormulaSpec, MetricSpec, Spec};
@@ -423,7 +423,7 @@ impl<'a> Builder<'a> {
         }
         let mut depth: BTreeMap<&str, usize> = BTreeMap::new();
         // Strongly connected components come in reverse topological order: what is referred to first.
-        for component in tarjan_scc(&graph) {
+        for component in kosaraju_scc(&graph) {
             let node = component[0];
             let name = graph[node];
             let draft = &drafts[name];

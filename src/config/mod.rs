@@ -1,4 +1,4 @@
-//! Flags, environment and the operator's file → one checked [`Config`].
+//! What an operator can set.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,8 +12,6 @@ use crate::series::Step;
 pub enum BackendName {
     /// The store inside the process.
     Embedded,
-    /// KairosDB.
-    Kairosdb,
 }
 
 impl BackendName {
@@ -21,7 +19,6 @@ impl BackendName {
     pub fn as_str(self) -> &'static str {
         match self {
             BackendName::Embedded => "embedded",
-            BackendName::Kairosdb => "kairosdb",
         }
     }
 }
@@ -39,8 +36,6 @@ pub struct Config {
     pub backend: BackendName,
     /// The file of the embedded store.
     pub store: PathBuf,
-    /// Where KairosDB answers.
-    pub kairosdb_url: String,
     /// Buckets before `now − retention` carry the warning `beyond_retention`; by backend.
     pub retention: BTreeMap<BackendName, Step>,
     /// Limits for keyspaces that name none.
@@ -51,6 +46,23 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// True when nothing was set anywhere: the demo's data are simulated.
     pub demo: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8090)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 8091)),
+            formulas: PathBuf::from("formulas"),
+            backend: BackendName::Embedded,
+            store: PathBuf::from("tsdb-ws.db"),
+            retention: BTreeMap::new(),
+            limits: Limits::default(),
+            keyspaces: BTreeMap::new(),
+            cors_origins: Vec::new(),
+            demo: false,
+        }
+    }
 }
 
 /// What an operator sets for one keyspace.

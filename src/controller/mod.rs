@@ -1,1 +1,0 @@
-//! Reload: compile, publish, keep the last good.
