@@ -96,7 +96,7 @@ impl Template {
     ///
     /// # Errors
     /// The name of the first parameter that `value` does not know.
-    pub fn complete<'a>(&'a self, value: impl Fn(&str) -> Option<String>) -> Result<String, &'a str> {
+    pub fn complete(&self, value: impl Fn(&str) -> Option<String>) -> Result<String, &str> {
         let mut text = String::new();
         for part in &self.parts {
             match part {

@@ -1,5 +1,7 @@
 //! The integration tests, one binary.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod catalog;
 mod formula;
 mod http;
