@@ -8,12 +8,13 @@ pub mod kairosdb;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+pub use crate::series::aggregate::GroupColumn;
+use crate::series::aggregate::{GroupAccumulator, NotAdditive};
 use crate::series::{Aggregate, Kind, Point, Step, TimeAxis};
 
 /// One distinct read: the points of some stored series, aggregated by bucket and group.
@@ -34,6 +35,14 @@ pub struct Selection {
     pub mapping: String,
     /// Also aggregate the points of this range `[start, end)` as one bucket, for the summary.
     pub whole: Option<WholeRange>,
+}
+
+impl Selection {
+    /// What folds its raw points, one stored series after the other.
+    pub fn accumulator(&self, axis: &TimeAxis) -> GroupAccumulator {
+        let whole = self.whole.map(|whole| whole.from..whole.to);
+        GroupAccumulator::new(self.kind, self.aggregate, whole, axis)
+    }
 }
 
 /// A half-open range of epoch milliseconds.
@@ -87,17 +96,6 @@ pub struct SelectionFrame {
     pub groups: Vec<GroupColumn>,
 }
 
-/// One group.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GroupColumn {
-    /// The values of the selection's `group_by` tags, in its order; `""` for a missing tag.
-    pub key: Vec<Arc<str>>,
-    /// One value a bucket; NaN where the bucket has no point. Infinite where an aggregate overflowed.
-    pub values: Vec<f64>,
-    /// The aggregate over the selection's `whole` range; NaN where that has no point or was not asked for.
-    pub whole: f64,
-}
-
 /// Why one selection of a batch could not be answered. The others are.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SelectionError {
@@ -120,6 +118,12 @@ pub enum SelectionError {
     /// A distinct count over more than one stored series a group, or at another step than the resolution.
     #[error("{0}")]
     NotAdditive(String),
+}
+
+impl From<NotAdditive> for SelectionError {
+    fn from(error: NotAdditive) -> SelectionError {
+        SelectionError::NotAdditive(error.to_string())
+    }
 }
 
 /// Why a whole call failed.
