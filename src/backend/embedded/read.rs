@@ -1,0 +1,201 @@
+//! Answers batches from the tables.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use rusqlite::{Connection, params_from_iter};
+
+use super::Cancelled;
+use crate::backend::{SelectBatch, SelectLimits, Selection, SelectionError, SelectionFrame, ValuesQuery};
+use crate::series::Tags;
+use crate::series::aggregate::{GroupAccumulator, read_from};
+
+/// Values of filters that are handed to SQLite at most; it only narrows the search, and what it finds is checked again.
+const NARROWING_VALUES: usize = 500;
+/// Rows between two looks at the limits.
+const ROWS_PER_CHECK: usize = 1024;
+
+type Filter = BTreeMap<String, Vec<String>>;
+type Frames = Vec<Result<SelectionFrame, SelectionError>>;
+
+/// A selection that needs a stored series, and the group that the series is in.
+struct Use {
+    selection: usize,
+    key: Vec<Arc<str>>,
+}
+
+/// Every stored series that a selection needs is scanned once, in the order of the table.
+pub(super) fn select(connection: &Connection, batch: &SelectBatch, cancelled: &Cancelled) -> rusqlite::Result<Frames> {
+    let mut uses: BTreeMap<i64, Vec<Use>> = BTreeMap::new();
+    for (index, selection) in batch.selections.iter().enumerate() {
+        for_each_series(connection, &selection.series, &selection.filter, cancelled, |id, tags| {
+            uses.entry(id).or_default().push(Use { selection: index, key: key_of(selection, &tags) });
+        })?;
+    }
+    let mut scan = Scan {
+        folds: batch.selections.iter().map(|selection| Ok(selection.accumulator(&batch.axis))).collect(),
+        limits: batch.limits,
+    };
+    let mut points = connection
+        .prepare_cached("SELECT ts, value FROM points WHERE series_id = ?1 AND ts >= ?2 AND ts < ?3 ORDER BY ts")?;
+    for (id, uses) in &uses {
+        let starts = uses.iter().map(|each| read_from(batch.selections[each.selection].kind, &batch.axis));
+        let from = starts.min().unwrap_or(batch.axis.from());
+        scan.begin_series(uses);
+        let mut rows = points.query((id, from, batch.axis.to()))?;
+        let mut unchecked = 0;
+        while let Some(row) = rows.next()? {
+            scan.push(uses, row.get(0)?, row.get(1)?);
+            unchecked += 1;
+            if unchecked == ROWS_PER_CHECK {
+                unchecked = 0;
+                cancelled.check()?;
+                scan.enforce_limits(uses);
+            }
+        }
+        cancelled.check()?;
+        scan.enforce_limits(uses);
+    }
+    Ok(scan.finish())
+}
+
+/// The selections of a batch on their way.
+struct Scan {
+    folds: Vec<Result<GroupAccumulator, SelectionError>>,
+    limits: SelectLimits,
+}
+
+impl Scan {
+    fn begin_series(&mut self, uses: &[Use]) {
+        for each in uses {
+            if let Ok(fold) = &mut self.folds[each.selection] {
+                fold.series(&each.key);
+            }
+        }
+    }
+
+    fn push(&mut self, uses: &[Use], timestamp: i64, value: f64) {
+        for each in uses {
+            if let Ok(fold) = &mut self.folds[each.selection] {
+                fold.push(timestamp, value);
+            }
+        }
+    }
+
+    /// Gives up the selections among `uses` that are, or bring the batch, over a limit.
+    fn enforce_limits(&mut self, uses: &[Use]) {
+        let mut cells: usize = self.folds.iter().flatten().map(GroupAccumulator::cells).sum();
+        let mut kept: usize = self.folds.iter().flatten().map(GroupAccumulator::kept_points).sum();
+        for each in uses {
+            let Ok(fold) = &self.folds[each.selection] else { continue };
+            let own = (fold.groups(), fold.cells(), fold.kept_points());
+            let fault = over("series", own.0, self.limits.groups)
+                .or_else(|| over("answer_points", cells, self.limits.cells))
+                .or_else(|| over("raw_points", kept, self.limits.raw_points).filter(|_| own.2 > 0));
+            if let Some(fault) = fault {
+                self.folds[each.selection] = Err(fault);
+                cells -= own.1;
+                kept -= own.2;
+            }
+        }
+    }
+
+    fn finish(self) -> Frames {
+        let frame = |fold: GroupAccumulator| Ok(SelectionFrame { groups: fold.finish()? });
+        self.folds.into_iter().map(|fold| fold.and_then(frame)).collect()
+    }
+}
+
+fn over(limit: &'static str, value: usize, maximum: usize) -> Option<SelectionError> {
+    (value > maximum).then_some(SelectionError::Limit { limit, value: value as u64, maximum: maximum as u64 })
+}
+
+fn key_of(selection: &Selection, tags: &Tags) -> Vec<Arc<str>> {
+    let value = |name: &String| Arc::from(tags.get(name).map_or("", String::as_str));
+    selection.group_by.iter().map(value).collect()
+}
+
+/// Calls `found` with the id and tags of every stored series of that name that the filter matches.
+fn for_each_series(
+    connection: &Connection,
+    name: &str,
+    filter: &Filter,
+    cancelled: &Cancelled,
+    mut found: impl FnMut(i64, Tags),
+) -> rusqlite::Result<()> {
+    let (sql, values) = candidates(name, filter);
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    while let Some(row) = rows.next()? {
+        cancelled.check()?;
+        let text = row.get_ref(1)?.as_str()?;
+        let tags: Tags = serde_json::from_str(text)
+            .map_err(|e| rusqlite::Error::FromSqlConversionFailure(1, rusqlite::types::Type::Text, Box::new(e)))?;
+        if matches(filter, &tags) {
+            found(row.get(0)?, tags);
+        }
+    }
+    Ok(())
+}
+
+/// Finds at least the series that the filter matches. The text depends on how many values there are, never on what they are.
+fn candidates<'a>(name: &'a str, filter: &'a Filter) -> (String, Vec<&'a str>) {
+    let mut sql = "SELECT id, tags FROM series WHERE name = ?1".to_owned();
+    let mut values = vec![name];
+    for (tag, any) in filter {
+        if any.iter().any(String::is_empty) || values.len() + any.len() + 1 > NARROWING_VALUES {
+            continue;
+        }
+        values.push(tag);
+        let tag_at = values.len();
+        let places: Vec<String> = (1..=any.len()).map(|offset| format!("?{}", tag_at + offset)).collect();
+        values.extend(any.iter().map(String::as_str));
+        sql += &format!(
+            " AND id IN (SELECT series_id FROM tag WHERE series_name = ?1 AND name = ?{tag_at} AND value IN ({}))",
+            places.join(", ")
+        );
+    }
+    (sql, values)
+}
+
+fn matches(filter: &Filter, tags: &Tags) -> bool {
+    filter.iter().all(|(tag, any)| {
+        let value = tags.get(tag).map_or("", String::as_str);
+        any.iter().any(|wanted| wanted == value)
+    })
+}
+
+/// The values of tags of series that have a point in the range: sorted, at most `limit`, and whether there are more.
+pub(super) fn tag_values(
+    connection: &Connection,
+    queries: &[ValuesQuery],
+    range: Range<i64>,
+    limit: usize,
+    cancelled: &Cancelled,
+) -> rusqlite::Result<(Vec<String>, bool)> {
+    let mut bearers: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    for query in queries {
+        for_each_series(connection, &query.series, &query.filter, cancelled, |id, mut tags| {
+            if let Some(value) = tags.remove(&query.tag) {
+                bearers.entry(value).or_default().push(id);
+            }
+        })?;
+    }
+    let mut has_point = connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM points WHERE series_id = ?1 AND ts >= ?2 AND ts < ?3)")?;
+    let mut values = Vec::new();
+    for (value, ids) in bearers {
+        for id in ids {
+            cancelled.check()?;
+            if has_point.query_row((id, range.start, range.end), |row| row.get(0))? {
+                if values.len() == limit {
+                    return Ok((values, true));
+                }
+                values.push(value);
+                break;
+            }
+        }
+    }
+    Ok((values, false))
+}
