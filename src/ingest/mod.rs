@@ -1,8 +1,26 @@
 //! Files of points → a backend.
+//!
+//! A thread reads lines and parses them (`lines`, `parse`); batches of points go through a short queue to the backend, so that
+//! reading and writing overlap and memory stays bounded whatever the file's length.
 
-use std::io::Read;
+mod lines;
+mod parse;
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Read};
+
+use anyhow::Context;
+use tokio::sync::mpsc;
 
 use crate::backend::Backend;
+use crate::series::Point;
+use parse::PointReader;
+
+/// Points written at once.
+const BATCH: usize = 5_000;
+/// Faults that are named; the others are counted.
+const NAMED_FAULTS: usize = 1_000;
 
 /// What a load came to.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +44,8 @@ pub enum Format {
     Ndjson,
 }
 
-/// Reads points and writes them in batches. `progress` is told the bytes read and the points stored so far.
+/// Reads points and writes them in batches. `progress` is told the bytes read and the points stored so far. Without a format,
+/// a file whose first line begins with `{` is NDJSON, any other CSV. `shift` milliseconds are added to every timestamp.
 ///
 /// # Errors
 /// When the file cannot be read or the backend fails; points stored before that stay.
@@ -37,6 +56,120 @@ pub async fn load(
     shift: i64,
     progress: &(dyn Fn(u64, u64) + Send + Sync),
 ) -> anyhow::Result<Report> {
-    let _ = (input, format, backend, shift, progress);
-    todo!("embedded helper")
+    let (sender, mut batches) = mpsc::channel(2);
+    // Not a task of the runtime: one that waits for standard input would keep the process from ending.
+    std::thread::Builder::new()
+        .name("load".to_owned())
+        .spawn(move || Reading::new(sender, shift).run(input, format))?;
+    let mut stored = 0;
+    while let Some(message) = batches.recv().await {
+        match message {
+            Message::Batch { points, bytes } => {
+                backend.write(&points).await.with_context(|| format!("after {stored} points"))?;
+                stored += points.len() as u64;
+                progress(bytes, stored);
+            }
+            Message::End(report) => return Ok(Report { stored, ..report.context("cannot read the file")? }),
+        }
+    }
+    anyhow::bail!("the reading thread ended before the file did")
+}
+
+/// The greatest timestamp of a file's good lines, for [`shift_to`].
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn last_timestamp(input: impl Read, format: Option<Format>) -> anyhow::Result<Option<i64>> {
+    let mut reader = PointReader::new(input, format);
+    let mut last = None;
+    while let Some((_, parsed)) = reader.next().context("cannot read the file")? {
+        last = last.max(parsed.ok().map(|point| point.timestamp));
+    }
+    Ok(last)
+}
+
+/// The shift that brings a file's last timestamp to the current minute, never beyond now. Whole minutes, so that what was
+/// aligned to minutes stays so.
+pub fn shift_to(now: i64, last: i64) -> i64 {
+    now.saturating_sub(last).div_euclid(60_000) * 60_000
+}
+
+enum Message {
+    Batch {
+        points: Vec<Point>,
+        /// Read so far.
+        bytes: u64,
+    },
+    /// Everything but what was stored.
+    End(io::Result<Report>),
+}
+
+/// The thread that reads.
+struct Reading {
+    sender: mpsc::Sender<Message>,
+    shift: i64,
+    report: Report,
+    points: Vec<Point>,
+    /// Hashes of the series seen: names and tags of millions of them would take too much room.
+    seen: HashSet<u64>,
+    hasher: RandomState,
+}
+
+/// Nobody takes batches any more, for the backend failed.
+struct Closed;
+
+impl Reading {
+    fn new(sender: mpsc::Sender<Message>, shift: i64) -> Reading {
+        Reading {
+            sender,
+            shift,
+            report: Report::default(),
+            points: Vec::with_capacity(BATCH),
+            seen: HashSet::new(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    fn run(mut self, input: impl Read, format: Option<Format>) {
+        let mut reader = PointReader::new(input, format);
+        let outcome = loop {
+            let (number, parsed) = match reader.next() {
+                Ok(Some(line)) => line,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            };
+            match parsed.and_then(|point| self.shifted(point)) {
+                Ok(point) => self.points.push(point),
+                Err(reason) => self.refuse(number, reason),
+            }
+            if self.points.len() == BATCH && self.send(reader.bytes()).is_err() {
+                return;
+            }
+        };
+        if self.send(reader.bytes()).is_ok() {
+            self.report.series = self.seen.len() as u64;
+            // When nobody listens any more, nobody misses the report.
+            let _ = self.sender.blocking_send(Message::End(outcome.map(|()| self.report)));
+        }
+    }
+
+    fn shifted(&self, point: Point) -> Result<Point, String> {
+        let timestamp = parse::in_range(point.timestamp.saturating_add(self.shift))?;
+        Ok(Point { timestamp, ..point })
+    }
+
+    fn refuse(&mut self, number: u64, reason: String) {
+        self.report.refused += 1;
+        if self.report.faults.len() < NAMED_FAULTS {
+            self.report.faults.push((number, reason));
+        }
+    }
+
+    fn send(&mut self, bytes: u64) -> Result<(), Closed> {
+        let points = std::mem::replace(&mut self.points, Vec::with_capacity(BATCH));
+        for point in &points {
+            self.seen.insert(self.hasher.hash_one((&point.series, &point.tags)));
+        }
+        self.sender.blocking_send(Message::Batch { points, bytes }).map_err(|_| Closed)
+    }
 }
