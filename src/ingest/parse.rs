@@ -166,9 +166,7 @@ fn from_json(text: &str) -> Parsed {
     let line: JsonPoint =
         serde_json::from_str(text).map_err(|e| e.to_string().replace(" at line 1 column", ", at column"))?;
     let at = match line.timestamp {
-        JsonTime::Millis(millis) => {
-            check_time(millis).ok_or_else(|| format!("the timestamp {millis} is out of range"))?
-        }
+        JsonTime::Millis(millis) => in_range(millis)?,
         JsonTime::Text(text) => timestamp(&text)?,
     };
     let tags = line.tags.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)));
