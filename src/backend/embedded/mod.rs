@@ -221,3 +221,31 @@ fn preview(selection: &Selection) -> Value {
         "whole": selection.whole.map(|whole| [whole.from, whole.to]),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn dropping_a_read_stops_its_scan() {
+        let store = EmbeddedStore::open_in_memory().unwrap();
+        let (started, has_started) = tokio::sync::oneshot::channel();
+        let (stopped, has_stopped) = tokio::sync::oneshot::channel();
+        let scan = async move {
+            let work = move |_: &Connection, cancelled: &Cancelled| {
+                started.send(()).unwrap();
+                while cancelled.check().is_ok() {
+                    std::thread::yield_now();
+                }
+                stopped.send(()).unwrap();
+                cancelled.check()
+            };
+            store.read(work).await
+        };
+        tokio::select! {
+            _ = scan => panic!("the scan ended by itself"),
+            started = has_started => started.unwrap(),
+        }
+        has_stopped.await.unwrap();
+    }
+}

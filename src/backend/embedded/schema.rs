@@ -57,7 +57,9 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Checks that the file is a store of this version, or makes an empty file one.
 fn prepare(connection: &mut Connection) -> Result<(), String> {
-    match state(connection).map_err(|error| explain(&error))? {
+    // In a transaction, for another process may be making it one at this moment.
+    let found = connection.transaction().and_then(|transaction| state(&transaction));
+    match found.map_err(|error| explain(&error))? {
         State::Ready => return Ok(()),
         State::Refused(reason) => return Err(reason),
         State::Empty => {}
