@@ -1,1 +1,3 @@
 //! Wires the parts: start-up order, readiness, graceful shutdown.
+
+pub mod demo;
