@@ -11,8 +11,10 @@ use crate::backend::{SelectBatch, SelectLimits, Selection, SelectionError, Selec
 use crate::series::Tags;
 use crate::series::aggregate::{GroupAccumulator, read_from};
 
-/// Values of filters that are handed to SQLite at most; it only narrows the search, and what it finds is checked again.
+/// Values of a filter's tag that are handed to SQLite at most; it only narrows the search, and what it finds is checked again.
 const NARROWING_VALUES: usize = 500;
+/// Series that are counted at most to find out which tag narrows the search best.
+const COUNTED_BEARERS: i64 = 2_000;
 /// Rows between two looks at the limits.
 const ROWS_PER_CHECK: usize = 1024;
 
@@ -124,7 +126,13 @@ fn for_each_series(
     cancelled: &Cancelled,
     mut found: impl FnMut(i64, Tags),
 ) -> rusqlite::Result<()> {
-    let (sql, values) = candidates(name, filter);
+    let (sql, values) = match narrowest(connection, name, filter)? {
+        // The order of the join is told, for SQLite would rather look at every series of the name.
+        Some((bearers, values)) => {
+            (format!("SELECT id, tags FROM (SELECT series_id {bearers}) CROSS JOIN series ON id = series_id"), values)
+        }
+        None => ("SELECT id, tags FROM series WHERE name = ?1".to_owned(), vec![name]),
+    };
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     while let Some(row) = rows.next()? {
@@ -139,24 +147,30 @@ fn for_each_series(
     Ok(())
 }
 
-/// Finds at least the series that the filter matches. The text depends on how many values there are, never on what they are.
-fn candidates<'a>(name: &'a str, filter: &'a Filter) -> (String, Vec<&'a str>) {
-    let mut sql = "SELECT id, tags FROM series WHERE name = ?1".to_owned();
-    let mut values = vec![name];
+/// The tag of the filter that the fewest series bear with one of its values: an SQL clause and the values bound to it. The
+/// text depends on how many values there are, never on what they are. `None` where no tag narrows the search.
+fn narrowest<'a>(
+    connection: &Connection,
+    name: &'a str,
+    filter: &'a Filter,
+) -> rusqlite::Result<Option<(String, Vec<&'a str>)>> {
+    let mut best = None;
+    let mut fewest = COUNTED_BEARERS;
     for (tag, any) in filter {
-        if any.iter().any(String::is_empty) || values.len() + any.len() + 1 > NARROWING_VALUES {
+        if any.iter().any(String::is_empty) || any.len() > NARROWING_VALUES {
             continue;
         }
-        values.push(tag);
-        let tag_at = values.len();
-        let places: Vec<String> = (1..=any.len()).map(|offset| format!("?{}", tag_at + offset)).collect();
-        values.extend(any.iter().map(String::as_str));
-        sql += &format!(
-            " AND id IN (SELECT series_id FROM tag WHERE series_name = ?1 AND name = ?{tag_at} AND value IN ({}))",
-            places.join(", ")
-        );
+        let places: Vec<String> = (0..any.len()).map(|index| format!("?{}", index + 3)).collect();
+        let bearers = format!("FROM tag WHERE series_name = ?1 AND name = ?2 AND value IN ({})", places.join(", "));
+        let values: Vec<&str> = [name, tag].into_iter().chain(any.iter().map(String::as_str)).collect();
+        let count: i64 = connection
+            .prepare_cached(&format!("SELECT count(*) FROM (SELECT 1 {bearers} LIMIT {COUNTED_BEARERS})"))?
+            .query_row(params_from_iter(&values), |row| row.get(0))?;
+        if best.is_none() || count < fewest {
+            (best, fewest) = (Some((bearers, values)), count);
+        }
     }
-    (sql, values)
+    Ok(best)
 }
 
 fn matches(filter: &Filter, tags: &Tags) -> bool {
