@@ -41,8 +41,8 @@ pub async fn serve(config: Config, announce: impl FnOnce(std::net::SocketAddr)) 
         bail!("no keyspace could be loaded; run `tsdb-ws check` to see why");
     }
     if demo && service.catalog.snapshot().keyspaces.contains_key("demo") {
-        demo::fill(&store, (service.clock)(), demo::DAYS).await?;
-        tokio::spawn(demo::keep_up(store, Arc::clone(&service.clock)));
+        let written_to = demo::fill(&store, (service.clock)(), demo::DAYS).await?;
+        tokio::spawn(demo::keep_current(Arc::new(store), written_to));
     }
     let listener = TcpListener::bind(listen)
         .await

@@ -7,16 +7,17 @@ pub mod embedded;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
+pub use crate::series::aggregate::GroupColumn;
+use crate::series::aggregate::{GroupAccumulator, NotAdditive};
 use crate::series::{Aggregate, Kind, Point, Step, TimeAxis};
 
 /// One distinct read: the points of some stored series, aggregated by bucket and group.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Selection {
     /// The stored name; data, never syntax.
     pub series: String,
@@ -31,8 +32,18 @@ pub struct Selection {
     /// What this backend needs to know of the metric: the entry of the metric's `backends` for it, as JSON text of an object
     /// with sorted keys (empty when there is none).
     pub mapping: String,
+    /// The buckets that are read. Those of one batch may differ: an offset reads earlier ones, a window more of them.
+    pub axis: TimeAxis,
     /// Also aggregate the points of this range `[start, end)` as one bucket, for the summary.
     pub whole: Option<WholeRange>,
+}
+
+impl Selection {
+    /// What folds its raw points, one stored series after the other.
+    pub fn accumulator(&self) -> GroupAccumulator {
+        let whole = self.whole.map(|whole| whole.from..whole.to);
+        GroupAccumulator::new(self.kind, self.aggregate, whole, &self.axis)
+    }
 }
 
 /// A half-open range of epoch milliseconds.
@@ -49,9 +60,7 @@ pub struct WholeRange {
 pub struct SelectBatch {
     /// Distinct selections.
     pub selections: Vec<Selection>,
-    /// The buckets to be read.
-    pub axis: TimeAxis,
-    /// Their step.
+    /// The step of all their buckets.
     pub step: Step,
     /// The timezone of calendar steps.
     pub timezone: TimeZone,
@@ -86,17 +95,6 @@ pub struct SelectionFrame {
     pub groups: Vec<GroupColumn>,
 }
 
-/// One group.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GroupColumn {
-    /// The values of the selection's `group_by` tags, in its order; `""` for a missing tag.
-    pub key: Vec<Arc<str>>,
-    /// One value a bucket; NaN where the bucket has no point. Infinite where an aggregate overflowed.
-    pub values: Vec<f64>,
-    /// The aggregate over the selection's `whole` range; NaN where that has no point or was not asked for.
-    pub whole: f64,
-}
-
 /// Why one selection of a batch could not be answered. The others are.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SelectionError {
@@ -119,6 +117,12 @@ pub enum SelectionError {
     /// A distinct count over more than one stored series a group, or at another step than the resolution.
     #[error("{0}")]
     NotAdditive(String),
+}
+
+impl From<NotAdditive> for SelectionError {
+    fn from(error: NotAdditive) -> SelectionError {
+        SelectionError::NotAdditive(error.to_string())
+    }
 }
 
 /// Why a whole call failed.

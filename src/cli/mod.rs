@@ -253,17 +253,17 @@ async fn load(config: Config, files: &[PathBuf]) -> anyhow::Result<u8> {
     let store = crate::backend::embedded::EmbeddedStore::open(&config.store)?;
     let mut refused = 0;
     for file in files {
-        let input: Box<dyn std::io::Read> = match file.as_os_str() == "-" {
+        let input: Box<dyn std::io::Read + Send> = match file.as_os_str() == "-" {
             true => Box::new(std::io::stdin()),
             false => Box::new(std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?),
         };
         let visible = std::io::stderr().is_terminal();
-        let progress = |stored: u64| {
+        let progress = |_: u64, stored: u64| {
             if visible {
                 let _ = write!(std::io::stderr(), "\r{stored} points stored");
             }
         };
-        let report = ingest::load(input, &store, 0, &progress).await?;
+        let report = ingest::load(input, None, &store, 0, &progress).await?;
         for (line, fault) in &report.faults {
             let _ = writeln!(std::io::stderr(), "{}:{line}: {fault}", file.display());
         }

@@ -1,224 +1,175 @@
-//! Files of points → a backend: CSV with a header `series,timestamp,value,<tag>,…`, or a JSON object a line.
+//! Files of points → a backend.
+//!
+//! A thread reads lines and parses them (`lines`, `parse`); batches of points go through a short queue to the backend, so that
+//! reading and writing overlap and memory stays bounded whatever the file's length.
 
-use std::io::{BufRead, BufReader, Read};
+mod lines;
+mod parse;
 
-use anyhow::{Context, bail};
-use jiff::Timestamp;
-use serde::Deserialize;
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Read};
+
+use anyhow::Context;
+use tokio::sync::mpsc;
 
 use crate::backend::Backend;
-use crate::series::{Point, Tags};
+use crate::series::Point;
+use parse::PointReader;
+
+/// Points written at once.
+const BATCH: usize = 5_000;
+/// Faults that are named; the others are counted.
+const NAMED_FAULTS: usize = 1_000;
 
 /// What a load came to.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Report {
     /// Points stored.
     pub stored: u64,
-    /// Lines that were refused.
+    /// Distinct stored series seen.
+    pub series: u64,
+    /// Lines that were refused; the first thousand are named.
     pub refused: u64,
-    /// Line number (from 1) and reason of the first thousand refused lines.
+    /// Line number (from 1) and reason.
     pub faults: Vec<(u64, String)>,
 }
 
-const BATCH: usize = 5_000;
-const NAMED_FAULTS: usize = 1_000;
-const MAX_LINE: u64 = 1 << 20;
+/// The form of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// With a header `series,timestamp,value,<tag>,…`.
+    Csv,
+    /// `{"series","timestamp","value","tags"}` a line.
+    Ndjson,
+}
 
-/// Reads points, moves them by `shift` milliseconds and writes them in batches. `progress` is told the points stored so far.
+/// Reads points and writes them in batches. `progress` is told the bytes read and the points stored so far. Without a format,
+/// a file whose first line begins with `{` is NDJSON, any other CSV. `shift` milliseconds are added to every timestamp.
 ///
 /// # Errors
 /// When the file cannot be read or the backend fails; points stored before that stay.
 pub async fn load(
-    input: impl Read,
+    input: impl Read + Send + 'static,
+    format: Option<Format>,
     backend: &dyn Backend,
     shift: i64,
-    progress: &(dyn Fn(u64) + Sync),
+    progress: &(dyn Fn(u64, u64) + Send + Sync),
 ) -> anyhow::Result<Report> {
-    let mut lines = Lines { input: BufReader::new(input), number: 0 };
-    let mut report = Report::default();
-    let mut header: Option<Vec<String>> = None;
-    let mut batch = Vec::with_capacity(BATCH);
-    while let Some(line) = lines.next()? {
-        let point = match line {
-            Err(fault) => Err(fault),
-            Ok(line) if line.trim().is_empty() => continue,
-            Ok(line) if line.trim_start().starts_with('{') => parse_json(&line),
-            Ok(line) => match &header {
-                Some(header) => cells(&line).and_then(|cells| parse_cells(header, &cells)),
-                None => {
-                    header = Some(read_header(&line)?);
-                    continue;
-                }
-            },
-        };
-        match point.and_then(|point| shifted(point, shift)) {
-            Ok(point) => batch.push(point),
-            Err(fault) => {
-                report.refused += 1;
-                if report.faults.len() < NAMED_FAULTS {
-                    report.faults.push((lines.number, fault));
-                }
+    let (sender, mut batches) = mpsc::channel(2);
+    // Not a task of the runtime: one that waits for standard input would keep the process from ending.
+    std::thread::Builder::new()
+        .name("load".to_owned())
+        .spawn(move || Reading::new(sender, shift).run(input, format))?;
+    let mut stored = 0;
+    while let Some(message) = batches.recv().await {
+        match message {
+            Message::Batch { points, bytes } => {
+                backend.write(&points).await.with_context(|| format!("after {stored} points"))?;
+                stored += points.len() as u64;
+                progress(bytes, stored);
             }
-        }
-        if batch.len() == BATCH {
-            store(backend, &mut batch, &mut report).await?;
-            progress(report.stored);
+            Message::End(report) => return Ok(Report { stored, ..report.context("cannot read the file")? }),
         }
     }
-    store(backend, &mut batch, &mut report).await?;
-    progress(report.stored);
-    Ok(report)
+    anyhow::bail!("the reading thread ended before the file did")
 }
 
-/// The greatest timestamp of a file's good lines.
+/// The greatest timestamp of a file's good lines, for [`shift_to`].
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn last_timestamp(input: impl Read) -> anyhow::Result<Option<i64>> {
-    let mut lines = Lines { input: BufReader::new(input), number: 0 };
-    let mut header: Option<Vec<String>> = None;
+pub fn last_timestamp(input: impl Read, format: Option<Format>) -> anyhow::Result<Option<i64>> {
+    let mut reader = PointReader::new(input, format);
     let mut last = None;
-    while let Some(line) = lines.next()? {
-        let point = match (line, &header) {
-            (Err(_), _) => continue,
-            (Ok(line), _) if line.trim().is_empty() => continue,
-            (Ok(line), _) if line.trim_start().starts_with('{') => parse_json(&line),
-            (Ok(line), Some(header)) => cells(&line).and_then(|cells| parse_cells(header, &cells)),
-            (Ok(line), None) => {
-                header = Some(read_header(&line)?);
-                continue;
-            }
-        };
-        last = last.max(point.ok().map(|point| point.timestamp));
+    while let Some((_, parsed)) = reader.next().context("cannot read the file")? {
+        last = last.max(parsed.ok().map(|point| point.timestamp));
     }
     Ok(last)
 }
 
-async fn store(backend: &dyn Backend, batch: &mut Vec<Point>, report: &mut Report) -> anyhow::Result<()> {
-    if !batch.is_empty() {
-        backend.write(batch).await.context("the points of a batch were not stored")?;
-        report.stored += batch.len() as u64;
-        batch.clear();
-    }
-    Ok(())
+/// The shift that brings a file's last timestamp to the current minute, never beyond now. Whole minutes, so that what was
+/// aligned to minutes stays so.
+pub fn shift_to(now: i64, last: i64) -> i64 {
+    now.saturating_sub(last).div_euclid(60_000) * 60_000
 }
 
-struct Lines<R> {
-    input: BufReader<R>,
-    number: u64,
+enum Message {
+    Batch {
+        points: Vec<Point>,
+        /// Read so far.
+        bytes: u64,
+    },
+    /// Everything but what was stored.
+    End(io::Result<Report>),
 }
 
-impl<R: Read> Lines<R> {
-    /// The next line, or what keeps it from being read as text; a line over the limit is passed over in pieces.
-    fn next(&mut self) -> anyhow::Result<Option<Result<String, String>>> {
-        let mut bytes = Vec::new();
-        let read = self.input.by_ref().take(MAX_LINE).read_until(b'\n', &mut bytes)?;
-        if read == 0 {
-            return Ok(None);
+/// The thread that reads.
+struct Reading {
+    sender: mpsc::Sender<Message>,
+    shift: i64,
+    report: Report,
+    points: Vec<Point>,
+    /// Hashes of the series seen: names and tags of millions of them would take too much room.
+    seen: HashSet<u64>,
+    hasher: RandomState,
+}
+
+/// Nobody takes batches any more, for the backend failed.
+struct Closed;
+
+impl Reading {
+    fn new(sender: mpsc::Sender<Message>, shift: i64) -> Reading {
+        Reading {
+            sender,
+            shift,
+            report: Report::default(),
+            points: Vec::with_capacity(BATCH),
+            seen: HashSet::new(),
+            hasher: RandomState::new(),
         }
-        self.number += 1;
-        if read as u64 == MAX_LINE && bytes.last() != Some(&b'\n') {
-            loop {
-                bytes.clear();
-                let more = self.input.by_ref().take(MAX_LINE).read_until(b'\n', &mut bytes)?;
-                if more == 0 || bytes.last() == Some(&b'\n') {
-                    break;
-                }
+    }
+
+    fn run(mut self, input: impl Read, format: Option<Format>) {
+        let mut reader = PointReader::new(input, format);
+        let outcome = loop {
+            let (number, parsed) = match reader.next() {
+                Ok(Some(line)) => line,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            };
+            match parsed.and_then(|point| self.shifted(point)) {
+                Ok(point) => self.points.push(point),
+                Err(reason) => self.refuse(number, reason),
             }
-            return Ok(Some(Err("the line is longer than 1 MiB".to_owned())));
-        }
-        let text = String::from_utf8(bytes).map_err(|_| "the line is not UTF-8".to_owned());
-        Ok(Some(text.map(|text| text.trim_start_matches('\u{feff}').trim_end_matches(['\n', '\r']).to_owned())))
-    }
-}
-
-fn cells(line: &str) -> Result<Vec<String>, String> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
-    match reader.records().next() {
-        Some(Ok(record)) => Ok(record.iter().map(str::to_owned).collect()),
-        Some(Err(error)) => Err(error.to_string()),
-        None => Err("the line is empty".to_owned()),
-    }
-}
-
-fn read_header(line: &str) -> anyhow::Result<Vec<String>> {
-    let header = cells(line).map_err(anyhow::Error::msg)?;
-    for column in ["series", "timestamp", "value"] {
-        if !header.iter().any(|name| name == column) {
-            bail!("the header has no column `{column}`: a CSV file begins with series,timestamp,value,<tag>,…");
+            if self.points.len() == BATCH && self.send(reader.bytes()).is_err() {
+                return;
+            }
+        };
+        if self.send(reader.bytes()).is_ok() {
+            self.report.series = self.seen.len() as u64;
+            // When nobody listens any more, nobody misses the report.
+            let _ = self.sender.blocking_send(Message::End(outcome.map(|()| self.report)));
         }
     }
-    Ok(header)
-}
 
-fn parse_cells(header: &[String], cells: &[String]) -> Result<Point, String> {
-    if cells.len() != header.len() {
-        return Err(format!("the line has {} cells, the header {}", cells.len(), header.len()));
+    fn shifted(&self, point: Point) -> Result<Point, String> {
+        let timestamp = parse::in_range(point.timestamp.saturating_add(self.shift))?;
+        Ok(Point { timestamp, ..point })
     }
-    let (mut series, mut timestamp, mut value, mut tags) = ("", Err(String::new()), f64::NAN, Tags::new());
-    for (name, cell) in header.iter().zip(cells) {
-        match name.as_str() {
-            "series" => series = cell,
-            "timestamp" => timestamp = parse_timestamp(cell.trim()),
-            "value" => value = cell.trim().parse().map_err(|_| format!("`{cell}` is not a number"))?,
-            _ if cell.is_empty() => {}
-            _ => drop(tags.insert(name.clone(), cell.clone())),
+
+    fn refuse(&mut self, number: u64, reason: String) {
+        self.report.refused += 1;
+        if self.report.faults.len() < NAMED_FAULTS {
+            self.report.faults.push((number, reason));
         }
     }
-    point(series, timestamp?, value, tags)
-}
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    series: String,
-    timestamp: serde_json::Value,
-    value: f64,
-    #[serde(default)]
-    tags: Tags,
-}
-
-fn parse_json(line: &str) -> Result<Point, String> {
-    let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    let timestamp = match &line.timestamp {
-        serde_json::Value::Number(number) => {
-            number.as_i64().ok_or_else(|| format!("`{number}` is not epoch milliseconds"))?
+    fn send(&mut self, bytes: u64) -> Result<(), Closed> {
+        let points = std::mem::replace(&mut self.points, Vec::with_capacity(BATCH));
+        for point in &points {
+            self.seen.insert(self.hasher.hash_one((&point.series, &point.tags)));
         }
-        serde_json::Value::String(text) => parse_timestamp(text)?,
-        _ => return Err("timestamp must be epoch milliseconds or RFC 3339".to_owned()),
-    };
-    let tags = line.tags.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-    point(&line.series, timestamp, line.value, tags)
-}
-
-fn parse_timestamp(text: &str) -> Result<i64, String> {
-    if let Ok(millis) = text.parse() {
-        return Ok(millis);
+        self.sender.blocking_send(Message::Batch { points, bytes }).map_err(|_| Closed)
     }
-    let parsed = text.parse::<Timestamp>().map(|instant| instant.as_millisecond());
-    parsed.map_err(|_| format!("`{text}` is not a timestamp: epoch milliseconds or RFC 3339"))
-}
-
-fn point(series: &str, timestamp: i64, value: f64, tags: Tags) -> Result<Point, String> {
-    if series.is_empty() {
-        return Err("the series has no name".to_owned());
-    }
-    if !value.is_finite() {
-        return Err(format!("the value {value} is not finite"));
-    }
-    let texts = tags.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]).chain([series]);
-    if texts.flat_map(str::chars).any(char::is_control) {
-        return Err("a name or tag has a control character".to_owned());
-    }
-    if tags.keys().any(String::is_empty) {
-        return Err("a tag has no name".to_owned());
-    }
-    Ok(Point { series: series.to_owned(), tags, timestamp, value })
-}
-
-fn shifted(point: Point, shift: i64) -> Result<Point, String> {
-    let timestamp =
-        point.timestamp.checked_add(shift).filter(|t| (-62_135_596_800_000..253_370_764_800_000).contains(t));
-    let timestamp = timestamp.ok_or_else(|| "the timestamp is not in the years 1 to 9998".to_owned())?;
-    Ok(Point { timestamp, ..point })
 }

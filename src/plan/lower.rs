@@ -9,12 +9,13 @@ use crate::backend::{Selection, WholeRange};
 use crate::catalog::{Definition, Formula, Metric, ParameterValue};
 use crate::eval::{Node, NodeId, Op, Program};
 use crate::formula::{BinaryOp, Expr, ExprKind, Function, FunctionClass, Template, UnaryOp};
-use crate::series::{Fill, Kind, Step};
+use crate::series::{Fill, Kind, Step, TimeAxis};
 
 /// Lowers the formulas of one request into one program. Equal nodes are one node, equal selections one selection.
 pub struct Lowering<'a> {
     context: Context<'a>,
     step: Step,
+    axis: TimeAxis,
     whole: Option<WholeRange>,
     program: Program,
     node_ids: HashMap<NodeKey, NodeId>,
@@ -49,10 +50,11 @@ enum Task<'e> {
 
 impl<'a> Lowering<'a> {
     /// Begins with nothing.
-    pub fn new(context: &Context<'a>, step: Step, whole: Option<WholeRange>) -> Lowering<'a> {
+    pub fn new(context: &Context<'a>, step: Step, axis: &TimeAxis, whole: Option<WholeRange>) -> Lowering<'a> {
         Lowering {
             context: *context,
             step,
+            axis: axis.clone(),
             whole,
             program: Program::default(),
             node_ids: HashMap::new(),
@@ -201,6 +203,7 @@ impl<'a> Lowering<'a> {
             aggregate: metric.aggregate,
             group_by: metric.group_by.to_vec(),
             mapping: metric.backends.get(self.context.backend).cloned().unwrap_or_default(),
+            axis: self.axis.clone(),
             whole: self.whole,
         })
     }

@@ -136,7 +136,7 @@ pub fn plan(context: &Context<'_>, request: &Request) -> Result<Plan, PlanError>
     let any_summary = entries.iter().any(|entry| formula_of(context, &entry.formula).is_ok_and(|f| summary_of(f)));
     let whole = any_summary.then(|| WholeRange { from: window.axis.from(), to: window.axis.to() });
 
-    let mut lowering = lower::Lowering::new(context, window.step, whole);
+    let mut lowering = lower::Lowering::new(context, window.step, &window.axis, whole);
     let entries = entries.into_iter().zip(&params).map(|(entry, params)| {
         let bindings = Bindings::new(context.keyspace, params);
         let name = entry.answer_name().to_owned();
@@ -160,7 +160,6 @@ impl Plan {
     pub fn batch(&self, limits: &Limits) -> SelectBatch {
         SelectBatch {
             selections: self.selections.clone(),
-            axis: self.axis.clone(),
             step: self.step,
             timezone: self.timezone.clone(),
             limits: SelectLimits {

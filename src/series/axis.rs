@@ -1,5 +1,6 @@
 //! The shared time axis of an answer: the starts of its buckets.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -7,11 +8,26 @@ use jiff::tz::TimeZone;
 use super::Step;
 
 /// Consecutive buckets `[starts[i], starts[i + 1])`, the last one up to `end`. Cheap to clone.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Eq)]
 pub struct TimeAxis {
     starts: Arc<[i64]>,
     end: i64,
     exact: Option<i64>,
+}
+
+impl PartialEq for TimeAxis {
+    fn eq(&self, other: &TimeAxis) -> bool {
+        self.end == other.end
+            && self.exact == other.exact
+            && (Arc::ptr_eq(&self.starts, &other.starts) || self.starts == other.starts)
+    }
+}
+
+impl Hash for TimeAxis {
+    /// By the ends alone: the axes of one request that have both in common are equal, and starts may be many.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.from(), self.end, self.len()).hash(state);
+    }
 }
 
 /// More buckets than a limit allows.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod catalog;
+mod embedded;
 mod formula;
 mod http;
 mod law;

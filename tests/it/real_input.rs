@@ -22,7 +22,7 @@ async fn sums_and_summaries_are_exact_at_every_step() {
     let store = EmbeddedStore::open(&folder.path().join("store.db")).unwrap();
     for _ in 0..2 {
         let file = std::fs::File::open("tests/testdata/ab_test_2017.csv").unwrap();
-        let report = ingest::load(file, &store, 0, &|_| {}).await.unwrap();
+        let report = ingest::load(file, None, &store, 0, &|_, _| {}).await.unwrap();
         assert_eq!((report.stored, report.refused), (44_048, 0));
     }
     let service = service(&[("shop.yaml", KEYSPACE)], BackendName::Embedded, Arc::new(store), 1_700_000_000_000);
