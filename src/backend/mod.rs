@@ -3,6 +3,7 @@
 //! A [`SelectBatch`] is everything an answer needs; a backend fetches it in one request. Requests are built and answers are
 //! decoded by pure functions over bytes. Nothing outside `backend/<name>` knows a wire format.
 
+pub mod client;
 pub mod embedded;
 
 use std::collections::BTreeMap;

@@ -19,7 +19,7 @@ formulas: { v: visitors, c: customers, conversion_rate: customers / visitors }
 #[tokio::test]
 async fn sums_and_summaries_are_exact_at_every_step() {
     let folder = tempfile::tempdir().unwrap();
-    let store = EmbeddedStore::open(&folder.path().join("store.db")).unwrap();
+    let store = EmbeddedStore::open(folder.path().join("store.db")).unwrap();
     for _ in 0..2 {
         let file = std::fs::File::open("tests/testdata/ab_test_2017.csv").unwrap();
         let report = ingest::load(file, None, &store, 0, &|_, _| {}).await.unwrap();
