@@ -24,4 +24,3 @@ pub mod plan;
 pub mod query;
 pub mod repository;
 pub mod series;
-pub mod telemetry;

@@ -1,6 +1,11 @@
 //! The catalog: keyspaces, metrics, formulas, charts and their graph; compiled, checked, immutable.
 
+mod compile;
 pub mod publish;
+mod spec;
+mod yaml;
+
+pub use compile::compile;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -175,28 +180,58 @@ pub enum ChartValue {
     Json(serde_json::Value),
 }
 
-/// Compiles every keyspace of a listing. Keyspaces with errors are absent from the catalog; the diagnostics of all files are
-/// in it.
-pub fn compile(listing: &crate::repository::Listing) -> Catalog {
-    let _ = listing;
-    todo!("catalog helper")
-}
-
 impl ParameterKind {
-    /// Checks a value of a request (a string, a number, a boolean or a list of strings) against the kind.
+    /// Checks a value of a request (a string, a number or a list of strings) against the kind.
     ///
     /// # Errors
     /// What is wrong with it and what would be right.
     pub fn check(&self, value: &serde_json::Value) -> Result<ParameterValue, String> {
-        let _ = value;
-        todo!("catalog helper")
+        use serde_json::Value;
+        match (self, value) {
+            (ParameterKind::Number { min, max }, value) => {
+                let number =
+                    value.as_f64().or_else(|| value.as_str()?.parse().ok()).filter(|number| number.is_finite());
+                let number = number.ok_or("must be a finite number")?;
+                if min.is_some_and(|min| number < min) || max.is_some_and(|max| number > max) {
+                    let bound = |bound: &Option<f64>| bound.map_or("any".to_owned(), |bound| bound.to_string());
+                    return Err(format!("must lie between {} and {}", bound(min), bound(max)));
+                }
+                Ok(ParameterValue::Number(number))
+            }
+            (_, Value::String(text)) => self.text(text).map(ParameterValue::Text),
+            (_, Value::Array(items)) if (1..=1000).contains(&items.len()) => {
+                let texts =
+                    items.iter().map(|item| self.text(item.as_str().ok_or("must be a string or a list of strings")?));
+                let texts: std::collections::BTreeSet<String> = texts.collect::<Result<_, String>>()?;
+                Ok(ParameterValue::Any(texts.into_iter().collect()))
+            }
+            _ => Err("must be a string or a list of 1 to 1000 strings".to_owned()),
+        }
+    }
+
+    fn text(&self, text: &str) -> Result<String, String> {
+        if text.len() > 1024 || text.chars().any(char::is_control) {
+            return Err("must have at most 1024 bytes and no control characters".to_owned());
+        }
+        match self {
+            ParameterKind::Enum { values } if !values.iter().any(|value| value == text) => {
+                Err(format!("must be one of {}", values.join(", ")))
+            }
+            ParameterKind::String { pattern: Some(pattern) } if !pattern.is_match(text) => {
+                Err(format!("must match the pattern {pattern}"))
+            }
+            _ => Ok(text.to_owned()),
+        }
     }
 }
 
 impl Keyspace {
     /// The names that a formula refers to directly, through every value of its enums; sorted, no repeats.
     pub fn references(&self, formula: &Formula) -> Vec<String> {
-        let _ = formula;
-        todo!("catalog helper")
+        let mut names: Vec<String> =
+            compile::references(formula, &self.parameters).into_iter().map(|(name, _)| name).collect();
+        names.sort();
+        names.dedup();
+        names
     }
 }

@@ -1,1 +1,1 @@
-//! Reload: compile, publish, keep the last good.
+//! Reload.

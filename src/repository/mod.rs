@@ -30,11 +30,63 @@ pub struct RepositoryError {
     pub reason: String,
 }
 
-/// Lists a directory.
+/// A keyspace file has at most so many bytes.
+pub const MAX_FILE: u64 = 1 << 20;
+const MAX_FILES: usize = 100_000;
+
+/// Lists a directory and the folders in it.
 ///
 /// # Errors
 /// When the directory cannot be read. A file that cannot be read is in the listing, with its reason.
 pub fn list_directory(directory: &Path) -> Result<Listing, RepositoryError> {
-    let _ = directory;
-    todo!("catalog helper")
+    let failed = |error: &dyn std::fmt::Display| RepositoryError {
+        path: directory.display().to_string(),
+        reason: error.to_string(),
+    };
+    let mut files = Vec::new();
+    for (path, name) in entries(directory, "").map_err(|error| failed(&error))? {
+        if path.is_dir() {
+            for (path, name) in entries(&path, &format!("{name}/")).map_err(|error| failed(&error))? {
+                files.extend(file(&path, name));
+            }
+        } else {
+            files.extend(file(&path, name));
+        }
+        if files.len() > MAX_FILES {
+            return Err(failed(&format!("it holds more than {MAX_FILES} files")));
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    let mut hasher = blake3::Hasher::new();
+    for file in &files {
+        let content = file.content.as_deref().unwrap_or_else(|reason| reason.as_bytes());
+        hasher.update(&(file.path.len() as u64).to_le_bytes()).update(file.path.as_bytes());
+        hasher.update(&(content.len() as u64).to_le_bytes()).update(content);
+    }
+    Ok(Listing { revision: hasher.finalize().to_hex()[..12].to_owned(), files })
+}
+
+fn entries(directory: &Path, prefix: &str) -> std::io::Result<Vec<(std::path::PathBuf, String)>> {
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') {
+            entries.push((entry.path(), format!("{prefix}{name}")));
+        }
+    }
+    Ok(entries)
+}
+
+fn file(path: &Path, name: String) -> Option<SourceFile> {
+    if !name.ends_with(".yaml") {
+        return None;
+    }
+    let content = match std::fs::metadata(path) {
+        Err(error) => Err(format!("the file cannot be read: {error}")),
+        Ok(meta) if !meta.is_file() => Err("this is not a regular file".to_owned()),
+        Ok(meta) if meta.len() > MAX_FILE => Err("the file is larger than 1 MiB; split it".to_owned()),
+        Ok(_) => std::fs::read(path).map_err(|error| format!("the file cannot be read: {error}")),
+    };
+    Some(SourceFile { path: name, content })
 }

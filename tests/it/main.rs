@@ -1,14 +1,10 @@
 //! The integration tests, one binary.
 
 mod catalog;
-mod cli;
-mod embedded;
-mod eval;
 mod formula;
 mod http;
-mod kairosdb;
 mod law;
-mod layers;
 mod licences;
+mod real_input;
 #[path = "../support/mod.rs"]
 mod support;

@@ -26,8 +26,8 @@ impl Dice {
         (self.next() % bound as u64) as usize
     }
 
-    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        &items[self.below(items.len())]
+    pub fn pick<T: Clone>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len())].clone()
     }
 }
 
@@ -79,7 +79,7 @@ impl Case {
             names.push(format!("f{i}"));
         }
         let points = random_points(&mut dice, prefix);
-        let step = *dice.pick(&["1m", "2m", "7m", "1h"]);
+        let step = dice.pick(&["1m", "2m", "7m", "1h"]);
         let from = START + dice.below(20) as i64 * MINUTE - 5 * MINUTE;
         let to = from + (1 + dice.below(45) as i64) * MINUTE;
         let now = if dice.below(3) == 0 { from + dice.below(40) as i64 * MINUTE } else { to + 3_600_000 };
@@ -156,7 +156,7 @@ type Group = BTreeMap<&'static str, String>;
 fn random_metric(dice: &mut Dice, prefix: &str) -> Metric {
     Metric {
         series: format!("{prefix}s{}", dice.below(4)),
-        filter: (dice.below(3) == 0).then(|| dice.pick(&[vec!["x"], vec!["x", "y"], vec!["z"]]).clone()),
+        filter: (dice.below(3) == 0).then(|| dice.pick(&[vec!["x"], vec!["x", "y"], vec!["z"]])),
         aggregate: dice.pick(&AGGREGATES),
         gauge: dice.below(2) == 0,
         fill: dice.pick(&["zero", "none", "previous"]),
@@ -167,16 +167,16 @@ fn random_metric(dice: &mut Dice, prefix: &str) -> Metric {
 fn random_expr(dice: &mut Dice, names: &[String], depth: usize) -> Expr {
     let inner = |dice: &mut Dice| Box::new(random_expr(dice, names, depth - 1));
     match if depth == 0 { dice.below(5) } else { dice.below(16) } {
-        0 => Expr::Number(*dice.pick(&[0.0, 1.0, 2.0, 0.5, 100.0])),
+        0 => Expr::Number(dice.pick(&[0.0, 1.0, 2.0, 0.5, 100.0])),
         1 if dice.below(4) == 0 => Expr::Null,
-        1..=5 => Expr::Ref(dice.pick(names).clone()),
+        1..=5 => Expr::Ref(dice.pick(names)),
         6 => Expr::Unary(dice.pick(&["-", "!"]), inner(dice)),
         7..=12 => {
-            let op = *dice.pick(&["+", "-", "*", "/", "%", "^", "<", "<=", ">", ">=", "==", "!=", "&&", "||"]);
+            let op = dice.pick(&["+", "-", "*", "/", "%", "^", "<", "<=", ">", ">=", "==", "!=", "&&", "||"]);
             Expr::Binary(op, inner(dice), inner(dice))
         }
         _ => {
-            let (name, count) = *dice.pick(&[
+            let (name, count) = dice.pick(&[
                 ("abs", 1),
                 ("floor", 1),
                 ("ceil", 1),
@@ -205,10 +205,10 @@ fn random_points(dice: &mut Dice, prefix: &str) -> Vec<Point> {
         let mut tags = BTreeMap::new();
         // A series without any tag is left out: some databases cannot keep one beside tagged ones of the same name.
         tags.insert("host".to_owned(), format!("h{}", dice.below(2)));
-        if let Some(a) = *dice.pick(&[Some("x"), Some("y"), Some("z"), None]) {
+        if let Some(a) = dice.pick(&[Some("x"), Some("y"), Some("z"), None]) {
             tags.insert("a".to_owned(), a.to_owned());
         }
-        if let Some(b) = *dice.pick(&[Some("u"), Some("v w"), None]) {
+        if let Some(b) = dice.pick(&[Some("u"), Some("v w"), None]) {
             tags.insert("b".to_owned(), b.to_owned());
         }
         let series = format!("{prefix}s{}", dice.below(4));
@@ -423,7 +423,7 @@ fn project(group: &Group, tags: &[&'static str]) -> Group {
 
 fn aggregate(name: &str, points: &[&Point]) -> Option<f64> {
     if points.is_empty() {
-        return (name == "count").then_some(0.0).filter(|_| false);
+        return None;
     }
     let values = || points.iter().map(|point| point.value);
     let at = |timestamp: i64| {
