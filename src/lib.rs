@@ -13,6 +13,7 @@ pub mod backend;
 pub mod catalog;
 pub mod cli;
 pub mod config;
+pub mod controller;
 pub mod decorate;
 pub mod diagnostic;
 pub mod eval;

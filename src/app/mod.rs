@@ -1,68 +1,120 @@
-//! Wires the parts: the store, the catalog, the listeners, and the demo's simulated data.
+//! Wires the parts: start-up order, reload, readiness, graceful shutdown, and the demo.
 
+mod backends;
 pub mod demo;
+mod serve;
 
-use std::sync::Arc;
+pub use backends::open_backend;
+pub use serve::{Announcement, serve};
 
-use anyhow::{Context, bail};
-use tokio::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::backend::embedded::EmbeddedStore;
-use crate::config::{BackendName, Config};
-use crate::http;
-use crate::query::{Backends, Service};
-use crate::{catalog, repository};
+use crate::config::{self, Config, Flags};
+use crate::controller::{ReloadError, Reloaded, Reloader, Source, Status};
+use crate::query::Service;
 
-/// A service over the configured store and repository.
-///
-/// # Errors
-/// When the store or the repository cannot be opened.
-pub fn service(config: Config) -> anyhow::Result<(Arc<Service>, EmbeddedStore)> {
-    let store = EmbeddedStore::open(&config.store)?;
-    let listing = repository::list_directory(&config.formulas)?;
-    let catalog = catalog::compile(&listing);
-    for diagnostic in &catalog.diagnostics {
-        tracing::warn!(code = diagnostic.code, place = %diagnostic.location, "{}", diagnostic.message);
-    }
-    let backends = Backends::from([(BackendName::Embedded, Arc::new(store.clone()) as Arc<_>)]);
-    let service = Service::new(config, backends);
-    service.catalog.publish(catalog);
-    Ok((Arc::new(service), store))
+/// The demo's keyspace, for a working directory that has no keyspace files.
+const DEMO_FILES: &[(&str, &str)] = &[("demo.yaml", include_str!("../../formulas/demo.yaml"))];
+/// The demo's keyspace: while it is served, its simulated data are kept up to now.
+pub const DEMO_KEYSPACE: &str = "demo";
+
+/// Everything of a running service but its listeners.
+pub struct App {
+    /// What answers requests.
+    pub service: Arc<Service>,
+    flags: Flags,
+    reloader: Reloader,
+    /// Held during a reload, so that there is one at a time.
+    reloading: Mutex<()>,
 }
 
-/// Serves until SIGINT or SIGTERM; `announce` is told the address that is bound.
-///
-/// # Errors
-/// When an address cannot be bound, or nothing can be served.
-pub async fn serve(config: Config, announce: impl FnOnce(std::net::SocketAddr)) -> anyhow::Result<()> {
-    let (listen, admin, demo) = (config.listen, config.admin_listen, config.demo);
-    let (service, store) = service(config)?;
-    if service.catalog.snapshot().keyspaces.is_empty() {
-        bail!("no keyspace could be loaded; run `tsdb-ws check` to see why");
+impl App {
+    /// Opens the databases and loads the repository: the first reload.
+    ///
+    /// # Errors
+    /// When a database cannot be opened, or no keyspace can be served.
+    pub fn open(flags: Flags, config: Config) -> anyhow::Result<App> {
+        let backends = backends::open(&config, None)?;
+        let source = source(&config);
+        let service = Arc::new(Service::new(config, backends));
+        let app = App { service, flags, reloader: Reloader::default(), reloading: Mutex::new(()) };
+        app.reload_catalog(&source)?;
+        Ok(app)
     }
-    if demo && service.catalog.snapshot().keyspaces.contains_key("demo") {
-        let written_to = demo::fill(&store, (service.clock)(), demo::DAYS).await?;
-        tokio::spawn(demo::keep_current(Arc::new(store), written_to));
-    }
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("cannot listen on {listen}; choose another with --listen"))?;
-    let admin_listener = TcpListener::bind(admin)
-        .await
-        .with_context(|| format!("cannot listen on {admin}; choose another with --admin-listen"))?;
-    announce(listener.local_addr()?);
-    let admin = axum::serve(admin_listener, http::admin_router(Arc::clone(&service))).with_graceful_shutdown(stopped());
-    let public = axum::serve(listener, http::router(service)).with_graceful_shutdown(stopped());
-    tokio::try_join!(public.into_future(), admin.into_future())?;
-    Ok(())
-}
 
-async fn stopped() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! { _ = tokio::signal::ctrl_c() => {}, _ = terminate.recv() => {} }
+    /// Reads flags, variables, the operator's file and the repository again. What is wrong changes nothing.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn reload(&self) -> anyhow::Result<Reloaded> {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = self.reload_all();
+        match &result {
+            Ok(reloaded) => tracing::info!(revision = reloaded.revision, keyspaces = reloaded.keyspaces, "reloaded"),
+            Err(error) => tracing::error!(error = format!("{error:#}"), "reload failed; nothing changed"),
         }
-        Err(_) => drop(tokio::signal::ctrl_c().await),
+        result
     }
+
+    fn reload_all(&self) -> anyhow::Result<Reloaded> {
+        let before = self.service.config.load_full();
+        let config = read_config(&self.flags)?;
+        if (config.listen, config.admin_listen) != (before.listen, before.admin_listen) {
+            tracing::warn!("addresses change at the next start only");
+        }
+        let backends = backends::open(&config, Some((before.as_ref(), self.service.backends.load().as_ref())))?;
+        let reloaded = self.reload_catalog(&source(&config))?;
+        self.service.backends.store(Arc::new(backends));
+        self.service.config.store(Arc::new(config));
+        Ok(reloaded)
+    }
+
+    fn reload_catalog(&self, source: &Source) -> Result<Reloaded, ReloadError> {
+        let reloaded = self.reloader.reload(source, &self.service.catalog, (self.service.clock)())?;
+        for found in &self.service.catalog.snapshot().diagnostics {
+            let place = &found.location;
+            tracing::warn!(code = found.code, %place, severity = found.severity.as_str(), "{}", found.message);
+        }
+        Ok(reloaded)
+    }
+
+    /// How the repository and each keyspace fare.
+    pub fn status(&self) -> Status {
+        self.reloader.status()
+    }
+
+    /// Simulates the demo's data up to now, where the demo is what is served: the store, and up to when it has data.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn fill_demo(&self) -> anyhow::Result<Option<(EmbeddedStore, i64)>> {
+        if !self.serves_demo() {
+            return Ok(None);
+        }
+        let config = self.service.config.load_full();
+        let store = backends::open_store(&config)?;
+        let written_to = demo::fill(&store, (self.service.clock)(), demo::DAYS).await?;
+        Ok(Some((store, written_to)))
+    }
+
+    fn serves_demo(&self) -> bool {
+        self.service.config.load().demo && self.service.catalog.snapshot().keyspaces.contains_key(DEMO_KEYSPACE)
+    }
+}
+
+/// Flags, the process's variables and the operator's file, checked.
+///
+/// # Errors
+/// All that is wrong.
+pub fn read_config(flags: &Flags) -> Result<Config, config::ConfigError> {
+    config::load(flags, &|name| std::env::var(name).ok())
+}
+
+/// Where the keyspace files come from: the demo's own where nothing says otherwise and none are there.
+pub fn source(config: &Config) -> Source {
+    if config.demo && !config.formulas.exists() {
+        return Source::BuiltIn(DEMO_FILES);
+    }
+    Source::Directory(config.formulas.clone())
 }

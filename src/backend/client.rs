@@ -78,7 +78,8 @@ impl Client {
             .then(|| (percent_decoded(base.username()), base.password().map(percent_decoded)));
         // Neither can fail for an address with a host.
         let _ = (base.set_username(""), base.set_password(None));
-        (base.set_query(None), base.set_fragment(None));
+        base.set_query(None);
+        base.set_fragment(None);
         let path = base.path().trim_end_matches('/').to_owned();
         base.set_path(&path);
         // Whoever installs it first wins, and all install the same.

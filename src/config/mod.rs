@@ -1,4 +1,17 @@
-//! What an operator can set.
+//! Flags, environment and the operator's file → one checked [`Config`].
+//!
+//! [`load`] lays the three over one another (`layers`: flag over variable over file), checks every value (`value`) and gathers
+//! all that is wrong with them. Nothing else of the process reads a flag or a variable of its own.
+
+mod file;
+mod flags;
+mod layers;
+mod limits;
+mod value;
+pub mod yaml;
+
+pub use flags::Flags;
+pub use layers::{ConfigError, DEFAULT_FILE, load};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,6 +25,8 @@ use crate::series::Step;
 pub enum BackendName {
     /// The store inside the process.
     Embedded,
+    /// KairosDB.
+    Kairosdb,
 }
 
 impl BackendName {
@@ -19,6 +34,7 @@ impl BackendName {
     pub fn as_str(self) -> &'static str {
         match self {
             BackendName::Embedded => "embedded",
+            BackendName::Kairosdb => "kairosdb",
         }
     }
 }
@@ -34,8 +50,12 @@ pub struct Config {
     pub formulas: PathBuf,
     /// The database for keyspaces that name none.
     pub backend: BackendName,
+    /// The database that gets a copy of every read, for comparison.
+    pub shadow: Option<BackendName>,
     /// The file of the embedded store.
     pub store: PathBuf,
+    /// Where KairosDB answers.
+    pub kairosdb_url: String,
     /// Buckets before `now − retention` carry the warning `beyond_retention`; by backend.
     pub retention: BTreeMap<BackendName, Step>,
     /// Limits for keyspaces that name none.
@@ -44,8 +64,10 @@ pub struct Config {
     pub keyspaces: BTreeMap<String, KeyspaceConfig>,
     /// Origins that browsers may call from; `*` is any.
     pub cors_origins: Vec<String>,
-    /// True when nothing was set anywhere: the demo's data are simulated.
+    /// True when nothing says what to serve (addresses, limits and origins do not): the demo's data are simulated.
     pub demo: bool,
+    /// What was accepted and does nothing, in sentences.
+    pub warnings: Vec<String>,
 }
 
 impl Default for Config {
@@ -55,21 +77,37 @@ impl Default for Config {
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8091)),
             formulas: PathBuf::from("formulas"),
             backend: BackendName::Embedded,
+            shadow: None,
             store: PathBuf::from("tsdb-ws.db"),
+            kairosdb_url: "http://127.0.0.1:8080".to_owned(),
             retention: BTreeMap::new(),
             limits: Limits::default(),
             keyspaces: BTreeMap::new(),
             cors_origins: Vec::new(),
             demo: false,
+            warnings: Vec::new(),
         }
     }
 }
 
+impl Config {
+    /// The databases that some keyspace reads.
+    pub fn backends_used(&self) -> Vec<BackendName> {
+        let mut names: Vec<BackendName> = self.keyspaces.values().filter_map(|keyspace| keyspace.backend).collect();
+        names.push(self.backend);
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
 /// What an operator sets for one keyspace.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct KeyspaceConfig {
     /// Its database.
     pub backend: Option<BackendName>,
+    /// The database that gets a copy of every read, for comparison.
+    pub shadow: Option<BackendName>,
     /// Patterns (`*` is any text) of the stored series that it may read; `None`: all.
     pub allow: Option<Vec<String>>,
     /// Requests a second, with bursts of as many; `None`: no limit.
@@ -115,3 +153,6 @@ impl Default for Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

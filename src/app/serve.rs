@@ -1,0 +1,136 @@
+//! Listeners, signals and the way down.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use super::{App, demo, read_config};
+use crate::config::Flags;
+use crate::http;
+
+/// What is told once requests are answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announcement {
+    /// The address of the service, as it was bound.
+    pub address: SocketAddr,
+    /// The admin address, as it was bound.
+    pub admin: SocketAddr,
+    /// Whether the demo and its simulated data are served.
+    pub demo: bool,
+}
+
+/// Serves until SIGINT or SIGTERM. Then requests under way may finish up to their deadline; a second signal ends at once.
+/// SIGHUP reloads.
+///
+/// # Errors
+/// When the configuration is wrong, an address is taken, a database cannot be opened or no keyspace can be served.
+pub async fn serve(flags: Flags, announce: impl FnOnce(&Announcement)) -> anyhow::Result<()> {
+    let config = read_config(&flags)?;
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    // Before anything slow, so that a taken address is told at once.
+    let listener = bind(config.listen, "--listen").await?;
+    let admin_listener = bind(config.admin_listen, "--admin-listen").await?;
+    let mut signals = Signals::new()?;
+    let app = Arc::new(tokio::task::spawn_blocking(move || App::open(flags, config)).await??);
+    let demo = app.fill_demo().await?;
+    let demo = match demo {
+        Some((store, written_to)) => {
+            tokio::spawn(demo::keep_current(Arc::new(store), written_to));
+            true
+        }
+        None => false,
+    };
+    let addresses = Announcement { address: listener.local_addr()?, admin: admin_listener.local_addr()?, demo };
+    let (stop, stopped) = watch::channel(false);
+    let public = axum::serve(listener, http::router(Arc::clone(&app.service)))
+        .with_graceful_shutdown(until(stopped.clone()))
+        .into_future();
+    let admin = axum::serve(admin_listener, http::admin_router(Arc::clone(&app.service)))
+        .with_graceful_shutdown(until(stopped))
+        .into_future();
+    let servers = tokio::spawn(async { tokio::try_join!(public, admin).map(drop) });
+    tracing::info!(address = %addresses.address, admin = %addresses.admin, "serving");
+    announce(&addresses);
+    signals.wait_for_stop(&app).await;
+    let deadline = app.service.config.load().limits.deadline;
+    tracing::info!(deadline_ms = deadline.as_millis() as u64, "draining");
+    // The receivers live as long as the servers do; where those have ended there is nothing to tell.
+    let _ = stop.send(true);
+    drain(servers, deadline, &mut signals).await
+}
+
+/// Waits for requests under way.
+async fn drain(
+    servers: tokio::task::JoinHandle<io::Result<()>>,
+    deadline: Duration,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        ended = servers => ended?.context("a listener failed"),
+        () = tokio::time::sleep(deadline) => {
+            tracing::warn!("requests were cut off at their deadline");
+            Ok(())
+        }
+        () = signals.stop() => bail!("ended at once by a second signal"),
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is as good a reason to stop.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => format!("another process listens there; end it, or choose another with {flag}"),
+            io::ErrorKind::AddrNotAvailable => format!("this machine has no such address; choose another with {flag}"),
+            io::ErrorKind::PermissionDenied => format!("that port needs rights; choose one from 1024 on with {flag}"),
+            _ => format!("choose another with {flag}"),
+        };
+        anyhow::anyhow!("cannot listen on {address}: {error}; {hint}")
+    })
+}
+
+/// The signals that a service heeds.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SIGINT or SIGTERM.
+    async fn stop(&mut self) {
+        tokio::select! { _ = self.interrupt.recv() => {}, _ = self.terminate.recv() => {} }
+    }
+
+    /// Reloads at each SIGHUP until SIGINT or SIGTERM.
+    async fn wait_for_stop(&mut self, app: &Arc<App>) {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return,
+                _ = self.hangup.recv() => {
+                    let app = Arc::clone(app);
+                    // Its outcome is logged; a panic in it must not end the service.
+                    tokio::task::spawn_blocking(move || drop(app.reload()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! `check`: what a pull request runs.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::Status;
+use crate::app;
+use crate::config::Flags;
+use crate::controller::{Source, keyspace_of};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::{catalog, repository};
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The directory of keyspace files [default: what the configuration names]
+    directory: Option<PathBuf>,
+    /// How findings are written
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Human,
+    /// A list of objects
+    Json,
+    /// Annotations of GitHub's workflows
+    Github,
+}
+
+pub fn run(flags: &Flags, args: &CheckArgs, out: &mut impl Write) -> anyhow::Result<Status> {
+    let listing = source(flags, args.directory.as_deref())?.list()?;
+    let catalog = catalog::compile(&listing);
+    let found = &catalog.diagnostics;
+    match args.format {
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(found)?)?,
+        Format::Human => found.iter().try_for_each(|diagnostic| write!(out, "{}", human(diagnostic, &listing)))?,
+        Format::Github => found.iter().try_for_each(|diagnostic| writeln!(out, "{}", github(diagnostic)))?,
+    }
+    let errors = found.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
+    if args.format == Format::Human {
+        let files = listing.files.iter().filter(|file| keyspace_of(&file.path).is_some()).count();
+        let (warnings, keyspaces) = (found.len() - errors, catalog.keyspaces.len());
+        writeln!(out, "{files} file(s), {keyspaces} sound keyspace(s), {errors} error(s), {warnings} warning(s)")?;
+    }
+    Ok(Status::of_findings(errors > 0))
+}
+
+/// The directory that is named, else the configured repository.
+pub fn source(flags: &Flags, directory: Option<&Path>) -> anyhow::Result<Source> {
+    // Read also where a directory is named, so that a wrong `--backend` or file is told.
+    let config = app::read_config(flags)?;
+    Ok(match directory {
+        Some(directory) => Source::Directory(directory.to_owned()),
+        None => app::source(&config),
+    })
+}
+
+fn human(found: &Diagnostic, listing: &repository::Listing) -> String {
+    let place = &found.location;
+    let mut text = format!("{place}: {}[{}]: {}\n", found.severity.as_str(), found.code, found.message);
+    if let Some(line) = source_line(listing, &place.file, place.line) {
+        let number = place.line.to_string();
+        let caret = " ".repeat(place.column.saturating_sub(1));
+        text.push_str(&format!("  {number} | {line}\n  {} | {caret}^\n", " ".repeat(number.len())));
+    }
+    found.related.iter().for_each(|other| text.push_str(&format!("  see also: {other}\n")));
+    found.hint.iter().for_each(|hint| text.push_str(&format!("  hint: {hint}\n")));
+    text
+}
+
+fn source_line<'a>(listing: &'a repository::Listing, file: &str, line: usize) -> Option<&'a str> {
+    let file = listing.files.iter().find(|candidate| candidate.path == file)?;
+    let text = std::str::from_utf8(file.content.as_ref().ok()?).ok()?;
+    let line = text.lines().nth(line.checked_sub(1)?)?;
+    (line.len() <= 400 && !line.chars().any(char::is_control)).then_some(line)
+}
+
+/// An annotation as a workflow of GitHub reads it; properties and text have their own escapes.
+fn github(found: &Diagnostic) -> String {
+    let text = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let property = |value: &str| text(value).replace(':', "%3A").replace(',', "%2C");
+    let hint = found.hint.as_ref().map_or(String::new(), |hint| format!("; {hint}"));
+    let place = &found.location;
+    format!(
+        "::{} file={},line={},col={},title={}::{}",
+        found.severity.as_str(),
+        property(&place.file),
+        place.line,
+        place.column,
+        property(found.code),
+        text(&format!("{}{hint}", found.message))
+    )
+}

@@ -1,0 +1,75 @@
+//! The flags that every command takes.
+
+use clap::Args;
+
+/// One flag for each entry of the operator's file. They are texts: [`super::load`] checks them as it checks the file's.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Service (each also a variable, such as TSDB_WS_LISTEN, and an entry of the file)")]
+pub struct Flags {
+    /// The operator's file [default: tsdb-ws.yaml, where there is one]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<String>,
+    /// The address of the service [default: 127.0.0.1:8090]
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// The address of metrics, status and profiles [default: 127.0.0.1:8091]
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub admin_listen: Option<String>,
+    /// The directory of keyspace files [default: formulas]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub formulas: Option<String>,
+    /// The database: embedded or kairosdb [default: embedded]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub backend: Option<String>,
+    /// The database that gets a copy of every read
+    #[arg(long, global = true, value_name = "NAME")]
+    pub shadow: Option<String>,
+    /// The file of the embedded store [default: tsdb-ws.db]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub store: Option<String>,
+    /// Where KairosDB answers [default: http://127.0.0.1:8080]
+    #[arg(long, global = true, value_name = "URL")]
+    pub kairosdb_url: Option<String>,
+    /// How far back KairosDB keeps points, such as 2d
+    #[arg(long, global = true, value_name = "DURATION", hide_short_help = true)]
+    pub kairosdb_retention: Option<String>,
+    /// Where M3DB answers
+    #[arg(long, global = true, value_name = "URL")]
+    pub m3db_url: Option<String>,
+    /// Where Elasticsearch answers
+    #[arg(long, global = true, value_name = "URL")]
+    pub elasticsearch_url: Option<String>,
+    /// Where Prometheus answers
+    #[arg(long, global = true, value_name = "URL")]
+    pub prometheus_url: Option<String>,
+    /// The largest body of a request, such as 1MiB
+    #[arg(long, global = true, value_name = "SIZE", hide_short_help = true)]
+    pub limits_body: Option<String>,
+    /// The most formulas of a request
+    #[arg(long, global = true, value_name = "COUNT", hide_short_help = true)]
+    pub limits_formulas: Option<String>,
+    /// The most series of a formula
+    #[arg(long, global = true, value_name = "COUNT", hide_short_help = true)]
+    pub limits_series: Option<String>,
+    /// The most values of an answer
+    #[arg(long, global = true, value_name = "COUNT", hide_short_help = true)]
+    pub limits_answer_points: Option<String>,
+    /// The most raw points read for an answer
+    #[arg(long, global = true, value_name = "COUNT", hide_short_help = true)]
+    pub limits_raw_points: Option<String>,
+    /// The longest range of a request, such as 400d
+    #[arg(long, global = true, value_name = "DURATION", hide_short_help = true)]
+    pub limits_range: Option<String>,
+    /// The longest time for a request, such as 30s
+    #[arg(long, global = true, value_name = "DURATION", hide_short_help = true)]
+    pub limits_deadline: Option<String>,
+    /// The most requests under way at once
+    #[arg(long, global = true, value_name = "COUNT", hide_short_help = true)]
+    pub limits_concurrency: Option<String>,
+    /// The file's `keyspaces`, as YAML or JSON
+    #[arg(long, global = true, value_name = "YAML", hide_short_help = true)]
+    pub keyspaces: Option<String>,
+    /// Origins that browsers may call from, with commas between them
+    #[arg(long, global = true, value_name = "ORIGINS", hide_short_help = true)]
+    pub cors_origins: Option<String>,
+}
