@@ -116,7 +116,9 @@ async fn encode_aside(answer: Answer, request: Request, form: Form) -> Result<Ve
 fn encode_as(answer: &Answer, request: &Request, form: Form) -> Result<Vec<u8>, Problem> {
     match form {
         Form::Json => Ok(encode::json(answer)),
-        Form::Csv => encode::csv(answer).map_err(|(name, error)| Problem::formulas_failed(request, answer, &name, &error)),
+        Form::Csv => {
+            encode::csv(answer).map_err(|(name, error)| Problem::formulas_failed(request, answer, &name, &error))
+        }
     }
 }
 

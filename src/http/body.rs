@@ -152,9 +152,12 @@ mod tests {
             let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))]);
             check_media_type(&headers).is_err()
         };
-        for good in ["application/json", "Application/JSON;charset=UTF-8", "application/json; charset=\"utf-8\"",
-            "application/vnd.api+json"]
-        {
+        for good in [
+            "application/json",
+            "Application/JSON;charset=UTF-8",
+            "application/json; charset=\"utf-8\"",
+            "application/vnd.api+json",
+        ] {
             assert!(!refused(good), "{good}");
         }
         for bad in ["", "text/plain", "application/jsonx", "text/+json", "application/json; charset=utf-16", "json"] {

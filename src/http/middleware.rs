@@ -140,7 +140,8 @@ pub async fn cors(State(shared): State<Arc<Shared>>, request: Request, next: Nex
 pub async fn weaken_tag(mut response: Response) -> Response {
     let headers = response.headers_mut();
     if headers.contains_key(header::CONTENT_ENCODING)
-        && let Some(tag) = headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()).filter(|tag| tag.starts_with('"'))
+        && let Some(tag) =
+            headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()).filter(|tag| tag.starts_with('"'))
         && let Ok(weak) = HeaderValue::from_str(&format!("W/{tag}"))
     {
         headers.insert(header::ETAG, weak);

@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn every_wrong_parameter_is_named() {
-        let found = faults("formula=a&formula=a&nope=1&a%2Fb=1&step=1y&summary=yes&max_points=-1&from=1&from=2&param.=1");
+        let found =
+            faults("formula=a&formula=a&nope=1&a%2Fb=1&step=1y&summary=yes&max_points=-1&from=1&from=2&param.=1");
         let expected = [
             ("/nope", "unknown_field"),
             ("/a~1b", "unknown_field"),

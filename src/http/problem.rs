@@ -52,7 +52,9 @@ impl Fault {
             Fault::BodyUnreadable => (S::BAD_REQUEST, "body_unreadable", "The body broke off"),
             Fault::NotFound => (S::NOT_FOUND, "not_found", "There is no such path"),
             Fault::UnknownKeyspace => (S::NOT_FOUND, "unknown_keyspace", "There is no such keyspace"),
-            Fault::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not take this method"),
+            Fault::MethodNotAllowed => {
+                (S::METHOD_NOT_ALLOWED, "method_not_allowed", "The path does not take this method")
+            }
             Fault::NotAcceptable => (S::NOT_ACCEPTABLE, "not_acceptable", "Nothing that is acceptable can be sent"),
             Fault::BodyTimeout => (S::REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time"),
             Fault::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large"),

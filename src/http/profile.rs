@@ -72,7 +72,8 @@ mod tests {
     fn the_time_of_a_profile_is_bounded() {
         assert_eq!(seconds("").unwrap(), 10);
         assert_eq!(seconds("seconds=60").unwrap(), 60);
-        for bad in ["seconds=0", "seconds=61", "seconds=-1", "seconds=", "seconds=1.5", "seconds=99999999999999999999"] {
+        for bad in ["seconds=0", "seconds=61", "seconds=-1", "seconds=", "seconds=1.5", "seconds=99999999999999999999"]
+        {
             assert!(seconds(bad).is_err(), "{bad}");
         }
     }

@@ -148,7 +148,11 @@ impl Default for Metrics {
 impl Metrics {
     fn register(&mut self) {
         let registry = self.registry.sub_registry_with_prefix("tsdb_ws");
-        registry.register("requests", "Requests answered, by route, keyspace and class of status", self.requests.clone());
+        registry.register(
+            "requests",
+            "Requests answered, by route, keyspace and class of status",
+            self.requests.clone(),
+        );
         let help = "Time to answer a request";
         registry.register_with_unit("request_duration", help, Unit::Seconds, self.request_time.clone());
         registry.register("requests_in_flight", "Requests under way", self.in_flight.clone());
@@ -158,7 +162,11 @@ impl Metrics {
         let help = "Time that an answer waited for its backend";
         registry.register_with_unit("backend_duration", help, Unit::Seconds, self.backend_time.clone());
         registry.register("requests_shed", "Requests turned away by a limit", self.shed.clone());
-        registry.register("reloads", "Reloads of the repository and the configuration, by outcome", self.reloads.clone());
+        registry.register(
+            "reloads",
+            "Reloads of the repository and the configuration, by outcome",
+            self.reloads.clone(),
+        );
     }
 
     /// All of it as text.
