@@ -166,13 +166,34 @@ mod tests {
         assert!(check_media_type(&HeaderMap::new()).is_err());
     }
 
+    fn documents() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                proptest::collection::btree_map(any::<String>(), inner, 0..6)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let lenient = serde_json::from_slice::<Value>(&bytes);
-            if let Ok(value) = parse(&bytes) {
-                prop_assert_eq!(value, lenient.unwrap());
-            }
+        fn json_is_read_as_it_was_written(document in documents()) {
+            prop_assert_eq!(parse(document.to_string().as_bytes()).unwrap(), document);
+        }
+
+        #[test]
+        fn any_cut_of_an_object_is_refused(document in documents(), at in any::<prop::sample::Index>()) {
+            let text = serde_json::json!({ "a": document }).to_string();
+            prop_assert!(parse(&text.as_bytes()[..at.index(text.len())]).is_err());
         }
     }
 }

@@ -32,7 +32,7 @@ use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
-pub use problem::{Fault, JsonPlace, LimitFacts, Problem, ProblemDocument};
+pub use problem::{Fault, Problem, ProblemDocument};
 
 use crate::config::Limits;
 use crate::query::Service;

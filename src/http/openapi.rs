@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, IntoResponses, OpenApi, ToSchema};
 
-use super::problem::{JsonPlace, LimitFacts, ProblemDocument};
+use super::problem::ProblemDocument;
 use super::{answer, health, keyspace};
 
 /// The body of `POST /{keyspace}`.
@@ -433,7 +433,7 @@ pub enum Problems {
         answer::post, answer::get, keyspace::explain, keyspace::catalogue, keyspace::values, keyspace::list, health::live,
         health::ready, health::health
     ),
-    components(schemas(LimitFacts, JsonPlace)),
+    components(schemas(ProblemDocument, FieldFault)),
     tags(
         (name = "formulas", description = "Requests for formulas over one time range."),
         (name = "keyspaces", description = "What there is to ask for."),

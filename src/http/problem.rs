@@ -83,7 +83,7 @@ impl Fault {
 }
 
 /// A problem document as it is sent.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 #[schema(example = json!({
     "type": "urn:tsdb-ws:problem:invalid_request", "title": "The request has wrong fields", "status": 422,
     "detail": "the request has 1 wrong field(s)", "code": "invalid_request",
@@ -105,35 +105,24 @@ pub struct ProblemDocument {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Option<Vec<FieldFault>>)]
     pub errors: Vec<InputError>,
-    /// For `limit_exceeded`: the limit, what the request comes to, and what would fit.
-    #[serde(flatten)]
-    pub limit: Option<LimitFacts>,
-    /// For `invalid_json`: where reading stopped, counted from 1.
-    #[serde(flatten)]
-    pub place: Option<JsonPlace>,
-}
-
-/// What a problem of the code `limit_exceeded` says besides.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct LimitFacts {
-    /// The limit's name in the operator's file.
-    pub limit: &'static str,
-    /// What the request comes to.
-    pub value: u64,
-    /// The limit.
-    pub maximum: u64,
-    /// The step that would fit, where one would.
+    /// For `limit_exceeded`: the limit's name in the operator's file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<&'static str>,
+    /// For `limit_exceeded`: what the request comes to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<u64>,
+    /// For `limit_exceeded`: the limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maximum: Option<u64>,
+    /// For `limit_exceeded`: the step that would fit, where one would.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
-}
-
-/// A place in a JSON text.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct JsonPlace {
-    /// The line.
-    pub line: usize,
-    /// The column.
-    pub column: usize,
+    /// For `invalid_json`: the line where reading stopped, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// For `invalid_json`: the column where reading stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
 }
 
 /// An answer that is a problem document.
@@ -154,9 +143,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             code,
-            errors: Vec::new(),
-            limit: None,
-            place: None,
+            ..ProblemDocument::default()
         };
         Problem { status, document: Box::new(document), headers: Vec::new() }
     }
@@ -191,7 +178,8 @@ impl Problem {
     /// The same with the place in the JSON text.
     #[must_use]
     pub fn at(mut self, line: usize, column: usize) -> Problem {
-        self.document.place = Some(JsonPlace { line, column });
+        self.document.line = Some(line);
+        self.document.column = Some(column);
         self
     }
 
@@ -227,9 +215,10 @@ impl From<QueryError> for Problem {
         match error {
             QueryError::Input(errors) => problem.document.errors = errors,
             QueryError::LimitExceeded(limit) => {
-                let step = limit.step.map(|step| step.to_string());
-                let facts = LimitFacts { limit: limit.limit, value: limit.value, maximum: limit.maximum, step };
-                problem.document.limit = Some(facts);
+                problem.document.limit = Some(limit.limit);
+                problem.document.value = Some(limit.value);
+                problem.document.maximum = Some(limit.maximum);
+                problem.document.step = limit.step.map(|step| step.to_string());
             }
             QueryError::RateLimited { retry_after, .. } => problem = problem.retry_after(retry_after),
             QueryError::Overloaded { .. } => problem = problem.retry_after(Duration::from_secs(1)),
