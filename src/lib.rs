@@ -24,3 +24,4 @@ pub mod plan;
 pub mod query;
 pub mod repository;
 pub mod series;
+pub mod telemetry;

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::{App, demo, read_config};
 use crate::config::Flags;
-use crate::http;
+use crate::http::{self, HttpState, Reload};
 
 /// What is told once requests are answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +48,11 @@ pub async fn serve(flags: Flags, announce: impl FnOnce(&Announcement)) -> anyhow
     };
     let addresses = Announcement { address: listener.local_addr()?, admin: admin_listener.local_addr()?, demo };
     let (stop, stopped) = watch::channel(false);
-    let public = axum::serve(listener, http::router(Arc::clone(&app.service)))
+    let state = http_state(&app);
+    let public = axum::serve(listener, http::router(Arc::clone(&app.service), state.clone()))
         .with_graceful_shutdown(until(stopped.clone()))
         .into_future();
-    let admin = axum::serve(admin_listener, http::admin_router(Arc::clone(&app.service)))
+    let admin = axum::serve(admin_listener, http::admin_router(Arc::clone(&app.service), state.clone()))
         .with_graceful_shutdown(until(stopped))
         .into_future();
     let servers = tokio::spawn(async { tokio::try_join!(public, admin).map(drop) });
@@ -60,9 +61,26 @@ pub async fn serve(flags: Flags, announce: impl FnOnce(&Announcement)) -> anyhow
     signals.wait_for_stop(&app).await;
     let deadline = app.service.config.load().limits.deadline;
     tracing::info!(deadline_ms = deadline.as_millis() as u64, "draining");
+    state.readiness.drain();
     // The receivers live as long as the servers do; where those have ended there is nothing to tell.
     let _ = stop.send(true);
     drain(servers, deadline, &mut signals).await
+}
+
+/// What the routers need of the process.
+fn http_state(app: &Arc<App>) -> HttpState {
+    let (reloading, reporting) = (Arc::clone(app), Arc::clone(app));
+    let reload: Reload = Arc::new(move || {
+        let app = Arc::clone(&reloading);
+        Box::pin(async move {
+            match tokio::task::spawn_blocking(move || app.reload()).await {
+                Ok(Ok(reloaded)) => serde_json::to_value(reloaded).map_err(|error| error.to_string()),
+                Ok(Err(error)) => Err(format!("{error:#}")),
+                Err(error) => Err(error.to_string()),
+            }
+        })
+    });
+    HttpState { reload, status: Arc::new(move || reporting.status()), ..HttpState::default() }
 }
 
 /// Waits for requests under way.

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::Serialize;
+
 use crate::catalog::publish::Published;
 use crate::catalog::{self, Catalog};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -75,7 +77,7 @@ fn listed(diagnostics: &[Diagnostic]) -> String {
 }
 
 /// What a reload came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reloaded {
     /// The revision that is served now.
     pub revision: String,

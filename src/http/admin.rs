@@ -1,0 +1,78 @@
+//! What an operator looks at and does.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use super::problem::{Fault, Problem};
+use super::{Shared, health};
+use crate::config::Config;
+use crate::controller::Status;
+use crate::diagnostic::Severity;
+use crate::telemetry::Outcome;
+
+type Operated = State<Arc<Shared>>;
+
+/// The metrics as text.
+pub async fn metrics(State(shared): Operated) -> Response {
+    let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, media)], shared.state.metrics.encode()).into_response()
+}
+
+/// What was built.
+pub async fn version() -> Json<Value> {
+    Json(version_facts())
+}
+
+/// The version, and the revision of the source where the build knew it.
+fn version_facts() -> Value {
+    let mut facts = json!({ "version": env!("CARGO_PKG_VERSION") });
+    if let Some(revision) = option_env!("TSDB_WS_GIT_REVISION").filter(|revision| !revision.is_empty()) {
+        facts["revision"] = revision.into();
+    }
+    facts
+}
+
+/// What is served, what is wrong with it, and how the databases are.
+pub async fn status(State(shared): Operated) -> Json<Value> {
+    let catalog = shared.service.catalog.snapshot();
+    let config = shared.service.config.load_full();
+    let status = (shared.state.status)();
+    let errors = catalog.diagnostics.iter().filter(|found| found.severity == Severity::Error).count();
+    Json(json!({
+        "build": version_facts(),
+        "loaded": health::is_loaded(&shared),
+        "draining": shared.state.readiness.is_draining(),
+        "requests_in_flight": shared.state.metrics.in_flight(),
+        "revision": catalog.revision,
+        "published_at": status.published_at,
+        "tried_at": status.tried_at,
+        "error": status.error,
+        "keyspaces": keyspaces(&status, &config),
+        "errors": errors,
+        "warnings": catalog.diagnostics.len() - errors,
+        "diagnostics": catalog.diagnostics,
+        "backends": health::backends(&shared).await,
+    }))
+}
+
+fn keyspaces(status: &Status, config: &Config) -> Map<String, Value> {
+    let facts = status.keyspaces.iter().map(|(name, keyspace)| {
+        let own = config.keyspaces.get(name).and_then(|keyspace| keyspace.backend);
+        let mut facts = json!(keyspace);
+        facts["backend"] = own.unwrap_or(config.backend).as_str().into();
+        (name.clone(), facts)
+    });
+    facts.collect()
+}
+
+/// Reads the repository and the configuration anew; what is broken changes nothing.
+pub async fn reload(State(shared): Operated) -> Result<Json<Value>, Problem> {
+    let reloaded = (shared.state.reload)().await;
+    shared.state.metrics.reloaded(if reloaded.is_ok() { Outcome::Ok } else { Outcome::Error });
+    reloaded.map(Json).map_err(|reason| Problem::new(Fault::ReloadFailed, reason))
+}

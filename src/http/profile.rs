@@ -1,0 +1,80 @@
+//! Profiles of the running process, in the format of pprof.
+
+use std::time::Duration;
+
+use axum::http::{Uri, header};
+use axum::response::{IntoResponse, Response};
+use pprof::ProfilerGuardBuilder;
+use pprof::protos::Message;
+use tokio::sync::Semaphore;
+
+use super::problem::{Fault, Problem};
+use crate::query::{InputError, QueryError};
+
+/// Samples a second: not a divisor of anything that ticks.
+const FREQUENCY: i32 = 99;
+
+/// The longest profile, in seconds.
+const MAX_SECONDS: u64 = 60;
+
+/// A process has one profiling timer.
+static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
+
+/// Where the processor's time goes: samples the stacks for `seconds` (10), answers protobuf.
+pub async fn cpu(uri: Uri) -> Result<Response, Problem> {
+    let seconds = seconds(uri.query().unwrap_or_default())?;
+    let Ok(_turn) = ONE_AT_A_TIME.try_acquire() else {
+        let wait = Duration::from_secs(MAX_SECONDS);
+        return Err(Problem::new(Fault::ProfileUnderWay, "one profile is taken at a time").retry_after(wait));
+    };
+    let failed = |error: pprof::Error| {
+        tracing::error!(%error, "profile failed");
+        Problem::new(Fault::Internal, "the profile could not be taken")
+    };
+    let frames_without_symbols = ["libc", "libgcc", "pthread", "vdso"];
+    let builder = ProfilerGuardBuilder::default().frequency(FREQUENCY).blocklist(&frames_without_symbols);
+    let guard = builder.build().map_err(failed)?;
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    // Names are looked up in the debug information, which takes a while.
+    let report = tokio::task::spawn_blocking(move || guard.report().build()?.pprof()).await;
+    let profile = report.map_err(|_| Problem::new(Fault::Internal, "the profile was interrupted"))?.map_err(failed)?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"profile.pb\""),
+    ];
+    Ok((headers, profile.encode_to_vec()).into_response())
+}
+
+fn seconds(query: &str) -> Result<u64, Problem> {
+    let given = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "seconds");
+    let Some((_, text)) = given else { return Ok(10) };
+    match text.parse() {
+        Ok(seconds) if (1..=MAX_SECONDS).contains(&seconds) => Ok(seconds),
+        _ => {
+            let detail = format!("must be a whole number from 1 to {MAX_SECONDS}");
+            Err(QueryError::Input(vec![InputError::new("/seconds", "out_of_range", detail)]).into())
+        }
+    }
+}
+
+/// Where memory goes: only an allocator that samples could say, and this build has the system's.
+pub async fn heap() -> Problem {
+    let detail = "heap profiles need a profiling allocator, which this build does not have; \
+                  run the process under heaptrack or massif instead";
+    Problem::new(Fault::NotSupported, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_profile_is_bounded() {
+        assert_eq!(seconds("").unwrap(), 10);
+        assert_eq!(seconds("seconds=60").unwrap(), 60);
+        for bad in ["seconds=0", "seconds=61", "seconds=-1", "seconds=", "seconds=1.5", "seconds=99999999999999999999"]
+        {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Logging, metrics, stage timers, readiness. Depends on nothing else of the service.
+
+mod logging;
+mod metrics;
+mod readiness;
+mod stages;
+
+pub use logging::{LogFormat, LoggingError, init_logging};
+pub use metrics::{Handled, InFlight, Metrics, Outcome, Shed};
+pub use readiness::Readiness;
+pub use stages::Stages;
