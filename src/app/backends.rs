@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use anyhow::bail;
-
 use crate::backend::Backend;
 use crate::backend::embedded::EmbeddedStore;
+use crate::backend::kairosdb::KairosDb;
 use crate::config::{BackendName, Config};
 use crate::query::Backends;
 
@@ -28,7 +27,7 @@ pub fn open(config: &Config, earlier: Option<(&Config, &Backends)>) -> anyhow::R
 pub fn open_backend(config: &Config, name: BackendName) -> anyhow::Result<Arc<dyn Backend>> {
     match name {
         BackendName::Embedded => Ok(Arc::new(open_store(config)?)),
-        BackendName::Kairosdb => bail!("the backend `kairosdb` is not part of this build; there is embedded"),
+        BackendName::Kairosdb => Ok(Arc::new(KairosDb::new(&config.kairosdb_url, config.limits.deadline)?)),
     }
 }
 

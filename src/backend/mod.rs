@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod embedded;
+pub mod kairosdb;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

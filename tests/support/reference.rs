@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use tsdb_ws::backend::{SelectBatch, Selection};
-use tsdb_ws::series::{Aggregate, Point, Step, StepUnit, Tags};
+use tsdb_ws::series::{Aggregate, Kind, Point, Step, StepUnit, Tags};
 
 /// One group: by the first instant of its buckets, and over the whole range.
 #[derive(Debug, Default)]
@@ -42,6 +42,53 @@ pub fn select(points: &[Point], selection: &Selection, batch: &SelectBatch) -> B
             group.whole = (!inside.is_empty()).then(|| aggregate(&inside, selection.aggregate));
         }
         groups.insert(group_key, group);
+    }
+    groups
+}
+
+/// The groups of a selection of any kind; `None` where a distinct count would have to be added up.
+pub fn checked(points: &[Point], selection: &Selection, batch: &SelectBatch) -> Option<BTreeMap<Vec<String>, Group>> {
+    let on_axis = |p: &&Point| p.timestamp >= selection.axis.from() && p.timestamp < selection.axis.to();
+    let matching = |p: &&Point| {
+        let value = |tag: &str| p.tags.get(tag).cloned().unwrap_or_default();
+        selection.filter.iter().all(|(tag, any)| any.contains(&value(tag)))
+    };
+    match selection.kind {
+        Kind::Delta | Kind::Gauge => Some(select(points, selection, batch)),
+        Kind::Distinct => {
+            let key = |tags: &Tags| -> Vec<String> {
+                selection.group_by.iter().map(|tag| tags.get(tag).cloned().unwrap_or_default()).collect()
+            };
+            let stored: BTreeSet<&Tags> = points.iter().filter(on_axis).filter(matching).map(|p| &p.tags).collect();
+            let groups: BTreeSet<Vec<String>> = stored.iter().map(|tags| key(tags)).collect();
+            (stored.len() == groups.len()).then(|| select(points, selection, batch))
+        }
+        Kind::Counter => Some(select_increases(points, selection, batch)),
+    }
+}
+
+/// A counter's points become what they add; a point without one before it is in its group and adds nothing.
+fn select_increases(points: &[Point], selection: &Selection, batch: &SelectBatch) -> BTreeMap<Vec<String>, Group> {
+    let sought_from = selection.axis.from() - 300_000;
+    let mut stored: BTreeMap<&Tags, Vec<&Point>> = BTreeMap::new();
+    for point in points.iter().filter(|p| p.timestamp >= sought_from && p.timestamp < selection.axis.to()) {
+        stored.entry(&point.tags).or_default().push(point);
+    }
+    let mut increases = Vec::new();
+    let mut bare = Vec::new();
+    for series in stored.values_mut() {
+        series.sort_by_key(|point| point.timestamp);
+        bare.push((*series[0]).clone());
+        for pair in series.windows(2) {
+            let (before, after) = (pair[0].value, pair[1].value);
+            let value = if after >= before { after - before } else { after };
+            increases.push(Point { value, ..pair[1].clone() });
+        }
+    }
+    let mut groups = select(&increases, selection, batch);
+    // Groups all of whose points add nothing are there all the same, without values.
+    for key in select(&bare, selection, batch).into_keys() {
+        groups.entry(key).or_default();
     }
     groups
 }

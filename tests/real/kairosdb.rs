@@ -1,0 +1,21 @@
+//! KairosDB as it is.
+
+use std::time::Duration;
+
+use tsdb_ws::backend::kairosdb::KairosDb;
+
+use crate::{address, conformance, unique};
+
+fn backend() -> KairosDb {
+    KairosDb::new(&address("kairosdb"), Duration::from_secs(60)).unwrap()
+}
+
+#[tokio::test]
+async fn every_case_equals_the_reference() {
+    conformance::run(&backend(), &unique()).await;
+}
+
+#[tokio::test]
+async fn random_selections_equal_the_reference() {
+    conformance::random(&backend(), &unique(), 200).await;
+}
