@@ -11,11 +11,13 @@ use crate::series::{Point, Tags};
 /// Points of one body.
 const POINTS_PER_BODY: usize = 5_000;
 
+type Datapoints = Vec<(i64, Box<RawValue>)>;
+
 #[derive(Serialize)]
 struct Stored<'a> {
     name: &'a str,
     tags: BTreeMap<&'a str, &'a str>,
-    datapoints: Vec<(i64, Box<RawValue>)>,
+    datapoints: Datapoints,
 }
 
 /// The bodies that store points. Each holds few enough of them to be taken at once.
@@ -24,7 +26,7 @@ pub fn bodies(points: &[Point]) -> impl Iterator<Item = Vec<u8>> {
 }
 
 fn body(points: &[Point]) -> Vec<u8> {
-    let mut series: BTreeMap<(&str, &Tags), Vec<(i64, Box<RawValue>)>> = BTreeMap::new();
+    let mut series: BTreeMap<(&str, &Tags), Datapoints> = BTreeMap::new();
     for point in points {
         let datapoints = series.entry((&point.series, &point.tags)).or_default();
         datapoints.extend(double(point.value).map(|value| (point.timestamp, value)));
