@@ -28,6 +28,9 @@ pub fn open_backend(config: &Config, name: BackendName) -> anyhow::Result<Arc<dy
     match name {
         BackendName::Embedded => Ok(Arc::new(open_store(config)?)),
         BackendName::Kairosdb => Ok(Arc::new(KairosDb::new(&config.kairosdb_url, config.limits.deadline)?)),
+        BackendName::M3db => anyhow::bail!("m3db is not built yet"),
+        BackendName::Elasticsearch => anyhow::bail!("elasticsearch is not built yet"),
+        BackendName::Prometheus => anyhow::bail!("prometheus is not built yet"),
     }
 }
 
@@ -41,5 +44,8 @@ fn place(config: &Config, name: BackendName) -> String {
     match name {
         BackendName::Embedded => config.store.display().to_string(),
         BackendName::Kairosdb => format!("{} {:?}", config.kairosdb_url, config.limits.deadline),
+        BackendName::M3db => format!("{:?} {:?}", config.m3db, config.limits.deadline),
+        BackendName::Elasticsearch => format!("{:?} {:?}", config.elasticsearch, config.limits.deadline),
+        BackendName::Prometheus => format!("{} {:?}", config.prometheus_url, config.limits.deadline),
     }
 }

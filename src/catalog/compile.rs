@@ -13,7 +13,7 @@ use super::{Catalog, Definition, Formula, Keyspace, Metric, Parameter, Parameter
 use crate::diagnostic::{Diagnostic, Location, Severity};
 use crate::formula::{Expr, ExprKind, Function, FunctionClass, Part, Template};
 use crate::repository::Listing;
-use crate::series::Step;
+use crate::series::{Kind, Step};
 
 /// References between formulas are at most so deep.
 const MAX_CHAIN: usize = 256;
@@ -573,9 +573,12 @@ impl<'a> Builder<'a> {
                         arguments.iter().map(|argument| (argument, of(argument))).collect();
                     self.join(draft, &sides)
                 }
-                ExprKind::Call(function, _) => {
-                    self.refuse(draft, *function, expr);
-                    Arc::clone(&none)
+                ExprKind::Call(function, arguments) => {
+                    let operand = arguments.first().map_or_else(|| Arc::clone(&none), of);
+                    if let Some(first) = arguments.first() {
+                        self.check_kinds(draft, *function, first, definitions, parameters);
+                    }
+                    self.tags_of_call(draft, *function, arguments, operand)
                 }
             };
             known.insert(std::ptr::from_ref(*expr), tags);
@@ -583,17 +586,63 @@ impl<'a> Builder<'a> {
         known.remove(&std::ptr::from_ref(&draft.spec.expr)).unwrap_or(none)
     }
 
-    fn refuse(&mut self, draft: &Draft<'_>, function: Function, expr: &Expr) {
-        let message = format!(
-            "`{}` is not built yet: functions over time and across series come in a later version",
-            function.name()
+    /// The tags of a function over time or across series, from those of its operand.
+    fn tags_of_call(
+        &mut self,
+        draft: &Draft<'_>,
+        function: Function,
+        arguments: &[Expr],
+        operand: Arc<[String]>,
+    ) -> Arc<[String]> {
+        use Function::{AvgBy, Baseline, CountBy, Lift, MaxBy, MinBy, SumBy};
+        let named: &[Expr] = match function {
+            SumBy | AvgBy | MinBy | MaxBy | CountBy => arguments.get(1..).unwrap_or_default(),
+            Baseline | Lift => arguments.get(1..2).unwrap_or_default(),
+            _ => return operand,
+        };
+        let mut names: BTreeSet<String> = BTreeSet::new();
+        for argument in named {
+            let ExprKind::Text(template) = &argument.kind else { continue };
+            let Some(name) = template.as_literal() else { continue };
+            if !operand.iter().any(|tag| tag == name) {
+                let message = format!("`{}` names the tag `{name}`, which its operand does not have", function.name());
+                let hint = match operand.is_empty() {
+                    true => "its series have no tags; give its metrics a `group_by`".to_owned(),
+                    false => format!("its tags are {}", operand.join(", ")),
+                };
+                self.error("unknown_tag", &place(draft.spec, &argument.span), message, &hint);
+            }
+            names.insert(name.to_owned());
+        }
+        match function {
+            Lift => operand,
+            Baseline => operand.iter().filter(|tag| !names.contains(*tag)).cloned().collect(),
+            _ => names.into_iter().collect(),
+        }
+    }
+
+    /// Refuses to add up what counts things that may repeat.
+    fn check_kinds(
+        &mut self,
+        draft: &Draft<'_>,
+        function: Function,
+        operand: &Expr,
+        definitions: &BTreeMap<String, Definition>,
+        parameters: &Parameters,
+    ) {
+        use Function::{AvgBy, Cumulative, MovingAvg, MovingSum, Share, SumBy};
+        let adds = matches!(function, AvgBy | Cumulative | MovingAvg | MovingSum | Share | SumBy);
+        let ExprKind::Name(template) = &operand.kind else { return };
+        let names = values_of(template, draft.formula.bound.as_ref(), parameters);
+        let distinct = names.iter().find(
+            |name| matches!(definitions.get(*name), Some(Definition::Metric(metric)) if metric.kind == Kind::Distinct),
         );
-        self.error(
-            "unsupported_function",
-            &place(draft.spec, &expr.span),
-            message,
-            "use operators and point functions",
-        );
+        if let (true, Some(name)) = (adds, distinct) {
+            let message =
+                format!("`{}` adds up `{name}`, which counts distinct things that may repeat", function.name());
+            let hint = "store the count at the level that is asked for, or use max_by";
+            self.error("not_additive", &place(draft.spec, &operand.span), message, hint);
+        }
     }
 
     fn join(&mut self, draft: &Draft<'_>, sides: &[(&Expr, Arc<[String]>)]) -> Arc<[String]> {

@@ -18,7 +18,7 @@ pub struct Flags {
     /// The directory of keyspace files [default: formulas]
     #[arg(long, global = true, value_name = "DIR")]
     pub formulas: Option<String>,
-    /// The database: embedded or kairosdb [default: embedded]
+    /// The database: embedded, kairosdb, m3db, elasticsearch or prometheus [default: embedded]
     #[arg(long, global = true, value_name = "NAME")]
     pub backend: Option<String>,
     /// The database that gets a copy of every read
@@ -33,13 +33,19 @@ pub struct Flags {
     /// How far back KairosDB keeps points, such as 2d
     #[arg(long, global = true, value_name = "DURATION", hide_short_help = true)]
     pub kairosdb_retention: Option<String>,
-    /// Where M3DB answers
+    /// Where M3DB answers [default: http://127.0.0.1:7201]
     #[arg(long, global = true, value_name = "URL")]
     pub m3db_url: Option<String>,
-    /// Where Elasticsearch answers
+    /// How series are named in M3DB: utf8, or legacy, in which characters beyond [A-Za-z0-9_:] are _ [default: utf8]
+    #[arg(long, global = true, value_name = "NAMES", hide_short_help = true)]
+    pub m3db_names: Option<String>,
+    /// Where Elasticsearch answers [default: http://127.0.0.1:9200]
     #[arg(long, global = true, value_name = "URL")]
     pub elasticsearch_url: Option<String>,
-    /// Where Prometheus answers
+    /// The index of Elasticsearch [default: tsdb-ws]
+    #[arg(long, global = true, value_name = "INDEX", hide_short_help = true)]
+    pub elasticsearch_index: Option<String>,
+    /// Where Prometheus answers [default: http://127.0.0.1:9090]
     #[arg(long, global = true, value_name = "URL")]
     pub prometheus_url: Option<String>,
     /// The largest body of a request, such as 1MiB

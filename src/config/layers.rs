@@ -134,46 +134,38 @@ impl Layers<'_> {
 
     /// Where the databases are; true if anything is set.
     fn databases(&self, flags: &Flags, file: &file::Backends, config: &mut Config, faults: &mut Faults) -> bool {
+        let in_file = |scalar| Setting::of_file(scalar, &self.path);
         let store = self.pick("store", &flags.store, &file.embedded.store);
         config.store = faults.read(&store, config.store.clone(), value::path);
         let kairosdb = self.pick("kairosdb-url", &flags.kairosdb_url, &file.kairosdb.url);
         config.kairosdb_url = faults.read(&kairosdb, config.kairosdb_url.clone(), value::url);
-        let retention = self.pick("kairosdb-retention", &flags.kairosdb_retention, &file.kairosdb.retention);
-        let embedded = self.pick("embedded-retention", &None, &file.embedded.retention);
-        for (name, setting) in [(BackendName::Kairosdb, &retention), (BackendName::Embedded, &embedded)] {
-            if let Some(step) = faults.read_optional(setting, value::step) {
+        let m3db = self.pick("m3db-url", &flags.m3db_url, &file.m3db.url);
+        config.m3db.url = faults.read(&m3db, config.m3db.url.clone(), value::url);
+        let names = self.pick("m3db-names", &flags.m3db_names, &file.m3db.names);
+        config.m3db.legacy_names = faults.read(&names, config.m3db.legacy_names, value::legacy_names);
+        let prometheus = self.pick("prometheus-url", &flags.prometheus_url, &file.prometheus.url);
+        config.prometheus_url = faults.read(&prometheus, config.prometheus_url.clone(), value::url);
+        let (own, elasticsearch) = (&mut config.elasticsearch, &file.elasticsearch);
+        let url = self.pick("elasticsearch-url", &flags.elasticsearch_url, &elasticsearch.url);
+        own.url = faults.read(&url, own.url.clone(), value::url);
+        let index = self.pick("elasticsearch-index", &flags.elasticsearch_index, &elasticsearch.index);
+        own.index = faults.read(&index, own.index.clone(), value::text);
+        own.user = faults.read_optional(&in_file(&elasticsearch.user), value::text);
+        own.password_file = faults.read_optional(&in_file(&elasticsearch.password_file), value::path);
+        let retentions = [
+            self.pick("embedded-retention", &None, &file.embedded.retention),
+            self.pick("kairosdb-retention", &flags.kairosdb_retention, &file.kairosdb.retention),
+            self.pick("m3db-retention", &None, &file.m3db.retention),
+            self.pick("elasticsearch-retention", &None, &file.elasticsearch.retention),
+            self.pick("prometheus-retention", &None, &file.prometheus.retention),
+        ];
+        for (name, retention) in BackendName::ALL.into_iter().zip(&retentions) {
+            if let Some(step) = faults.read_optional(retention, value::step) {
                 config.retention.insert(name, step);
             }
         }
-        let others = self.later_databases(flags, file, faults);
-        others || [store, kairosdb, retention, embedded].iter().any(Option::is_some)
-    }
-
-    /// The databases of later versions: checked, so that a file written for them is sound, and not used.
-    fn later_databases(&self, flags: &Flags, file: &file::Backends, faults: &mut Faults) -> bool {
-        let urls = [
-            self.pick("m3db-url", &flags.m3db_url, &file.m3db.url),
-            self.pick("elasticsearch-url", &flags.elasticsearch_url, &file.elasticsearch.url),
-            self.pick("prometheus-url", &flags.prometheus_url, &file.prometheus.url),
-        ];
-        for url in &urls {
-            faults.read_optional(url, value::url);
-        }
-        for retention in [&file.m3db.retention, &file.elasticsearch.retention, &file.prometheus.retention] {
-            faults.read_optional(&Setting::of_file(retention, &self.path), value::step);
-        }
-        faults.read_optional(&Setting::of_file(&file.m3db.names, &self.path), |text| match text {
-            "legacy" | "utf8" => Ok(()),
-            _ => Err("must be legacy or utf8".to_owned()),
-        });
-        let password_file = Setting::of_file(&file.elasticsearch.password_file, &self.path);
-        faults.read_optional(&password_file, value::path);
-        for text in [&file.elasticsearch.index, &file.elasticsearch.user] {
-            let setting = Setting::of_file(text, &self.path);
-            let check = |text: &str| if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(()) };
-            faults.read_optional(&setting, check);
-        }
-        urls.iter().any(Option::is_some)
+        let places = [&store, &kairosdb, &m3db, &names, &prometheus, &url, &index];
+        places.into_iter().chain(&retentions).any(Option::is_some)
     }
 
     fn limits(&self, flags: &Flags, file: &file::Limits) -> Settings {

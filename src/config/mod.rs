@@ -27,14 +27,37 @@ pub enum BackendName {
     Embedded,
     /// KairosDB.
     Kairosdb,
+    /// M3DB.
+    M3db,
+    /// Elasticsearch.
+    Elasticsearch,
+    /// Prometheus, and what speaks its API.
+    Prometheus,
 }
 
 impl BackendName {
+    /// Every one, in the order in which they are told.
+    pub const ALL: [BackendName; 5] = [
+        BackendName::Embedded,
+        BackendName::Kairosdb,
+        BackendName::M3db,
+        BackendName::Elasticsearch,
+        BackendName::Prometheus,
+    ];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<BackendName> {
+        BackendName::ALL.into_iter().find(|backend| backend.as_str() == name)
+    }
+
     /// As in files, flags and answers.
     pub fn as_str(self) -> &'static str {
         match self {
             BackendName::Embedded => "embedded",
             BackendName::Kairosdb => "kairosdb",
+            BackendName::M3db => "m3db",
+            BackendName::Elasticsearch => "elasticsearch",
+            BackendName::Prometheus => "prometheus",
         }
     }
 }
@@ -56,6 +79,12 @@ pub struct Config {
     pub store: PathBuf,
     /// Where KairosDB answers.
     pub kairosdb_url: String,
+    /// Where M3DB answers, and how names are written there.
+    pub m3db: M3dbConfig,
+    /// Where Elasticsearch answers, and as whom.
+    pub elasticsearch: ElasticsearchConfig,
+    /// Where Prometheus answers.
+    pub prometheus_url: String,
     /// Buckets before `now − retention` carry the warning `beyond_retention`; by backend.
     pub retention: BTreeMap<BackendName, Step>,
     /// Limits for keyspaces that name none.
@@ -80,6 +109,14 @@ impl Default for Config {
             shadow: None,
             store: PathBuf::from("tsdb-ws.db"),
             kairosdb_url: "http://127.0.0.1:8080".to_owned(),
+            m3db: M3dbConfig { url: "http://127.0.0.1:7201".to_owned(), legacy_names: false },
+            elasticsearch: ElasticsearchConfig {
+                url: "http://127.0.0.1:9200".to_owned(),
+                index: "tsdb-ws".to_owned(),
+                user: None,
+                password_file: None,
+            },
+            prometheus_url: "http://127.0.0.1:9090".to_owned(),
             retention: BTreeMap::new(),
             limits: Limits::default(),
             keyspaces: BTreeMap::new(),
@@ -99,6 +136,28 @@ impl Config {
         names.dedup();
         names
     }
+}
+
+/// What an operator sets for M3DB.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct M3dbConfig {
+    /// Where its coordinator answers.
+    pub url: String,
+    /// `names: legacy`: characters beyond `[A-Za-z0-9_:]` become `_` in names and tags.
+    pub legacy_names: bool,
+}
+
+/// What an operator sets for Elasticsearch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ElasticsearchConfig {
+    /// Where it answers.
+    pub url: String,
+    /// The index that metrics without a mapping are read from, and `load` writes to.
+    pub index: String,
+    /// The name for basic authentication.
+    pub user: Option<String>,
+    /// A file whose first line is the password; read each time the backend is opened, so that no configuration holds it.
+    pub password_file: Option<PathBuf>,
 }
 
 /// What an operator sets for one keyspace.

@@ -8,9 +8,6 @@ use std::time::Duration;
 use super::BackendName;
 use crate::series::Step;
 
-/// Databases that are named by the documentation and are not part of this version.
-const NOT_BUILT: [&str; 3] = ["m3db", "elasticsearch", "prometheus"];
-
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     let named = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
     named.as_deref().unwrap_or(text).parse().map_err(|_| {
@@ -19,14 +16,27 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 pub fn backend(text: &str) -> Result<BackendName, String> {
+    BackendName::named(text).ok_or_else(|| {
+        let names = BackendName::ALL.map(BackendName::as_str).join(", ");
+        format!("there is no backend `{}`; there are {names}", shown(text))
+    })
+}
+
+/// How M3DB names series: true for `legacy`.
+pub fn legacy_names(text: &str) -> Result<bool, String> {
     match text {
-        "embedded" => Ok(BackendName::Embedded),
-        "kairosdb" => Ok(BackendName::Kairosdb),
-        name if NOT_BUILT.contains(&name) => {
-            Err(format!("the backend `{name}` is not part of this version; there are embedded and kairosdb"))
-        }
-        other => Err(format!("there is no backend `{}`; there are embedded and kairosdb", shown(other))),
+        "legacy" => Ok(true),
+        "utf8" => Ok(false),
+        _ => Err("must be legacy or utf8".to_owned()),
     }
+}
+
+/// A text that is not empty.
+pub fn text(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err("must be a text that is not empty".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 pub fn directory(text: &str) -> Result<PathBuf, String> {

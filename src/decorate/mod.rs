@@ -49,7 +49,8 @@ pub struct SeriesResult {
 pub enum Summary {
     /// Its value.
     Value(f64),
-    /// Null, and a stable identifier of the reason: `no_data`, `undefined`, `no_single_bucket`.
+    /// Null, and a stable identifier of the reason: `no_data`, `undefined`, `no_single_bucket`,
+    /// `not_additive`.
     Null(&'static str),
 }
 
@@ -137,21 +138,18 @@ fn evaluation(
         SeriesResult {
             tags: tags.iter().cloned().zip(key).collect(),
             column,
-            summary: formula.summary.then(|| summary_of(summary.as_ref())),
+            summary: formula.summary.then(|| summary_of(summary.as_ref(), formula.no_summary)),
         }
     });
     Ok(Evaluation { expr: formula.expr, series: series.collect(), warnings })
 }
 
-fn summary_of(column: Option<&Column>) -> Summary {
-    match column {
-        Some(column) => match column.get(0) {
-            Some(value) => Summary::Value(value),
-            None if column.is_undefined(0) => Summary::Null("undefined"),
-            None => Summary::Null("no_data"),
-        },
-        None => Summary::Null("no_data"),
+fn summary_of(column: Option<&Column>, no_summary: Option<&'static str>) -> Summary {
+    if let Some(value) = column.and_then(|column| column.get(0)) {
+        return Summary::Value(value);
     }
+    let undefined = column.is_some_and(|column| column.is_undefined(0));
+    Summary::Null(no_summary.unwrap_or(if undefined { "undefined" } else { "no_data" }))
 }
 
 fn undefined_warning(series: &[(Vec<Arc<str>>, Column)]) -> Option<Warning> {

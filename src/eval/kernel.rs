@@ -15,7 +15,8 @@ pub enum Operand {
 }
 
 impl Operand {
-    fn at(&self, index: usize) -> f64 {
+    /// The value of a bucket; NaN is null.
+    pub fn at(&self, index: usize) -> f64 {
         match self {
             Operand::Constant(value) => *value,
             Operand::Column(column) => column.values[index],

@@ -4,21 +4,25 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::bindings::{Bindings, Bound, missing};
+use super::frame::Frames;
 use super::{Context, FormulaError, PlannedFormula};
-use crate::backend::{Selection, WholeRange};
+use crate::backend::Selection;
 use crate::catalog::{Definition, Formula, Metric, ParameterValue};
-use crate::eval::{Node, NodeId, Op, Program};
+use crate::eval::{FrameId, Node, NodeId, Op, Program};
 use crate::formula::{BinaryOp, Expr, ExprKind, Function, FunctionClass, Template, UnaryOp};
-use crate::series::{Fill, Kind, Step, TimeAxis};
+use crate::series::{Fill, Kind, Step};
+
+/// Operations of one request at most.
+const MAX_NODES: usize = 200_000;
 
 /// Lowers the formulas of one request into one program. Equal nodes are one node, equal selections one selection.
 pub struct Lowering<'a> {
     context: Context<'a>,
     step: Step,
-    axis: TimeAxis,
-    whole: Option<WholeRange>,
+    frames: Frames,
+    summaries: bool,
     program: Program,
-    node_ids: HashMap<NodeKey, NodeId>,
+    node_ids: HashMap<(NodeKey, FrameId), NodeId>,
     selections: Vec<Selection>,
     selection_ids: HashMap<Selection, usize>,
 }
@@ -29,33 +33,59 @@ enum NodeKey {
     Constant(Option<u64>),
     Input(usize, Fill, Arc<str>),
     Unary(UnaryOp, NodeId),
-    Binary(BinaryOp, NodeId, NodeId),
+    Binary(BinaryOp, [NodeId; 2]),
     Point(Function, Vec<NodeId>),
+    Moving(Function, NodeId, usize),
+    Cumulative(NodeId),
+    Delta(NodeId),
+    Rate(NodeId),
+    Offset(NodeId, Step),
+    Fold(Function, NodeId, Arc<[String]>),
+    Top(NodeId, usize),
+    Share(NodeId),
+    Baseline(NodeId, String, Arc<str>),
 }
 
 /// The definition that an expression stands in: the value of the enum that its name held.
 type Own<'e> = Option<&'e (String, String)>;
 
 /// What is left to do, last first.
-enum Task<'e> {
+struct Task<'e> {
+    work: Work<'e>,
+    /// The buckets of the node that it leaves on the stack.
+    frame: FrameId,
+}
+
+enum Work<'e> {
     /// Lower a tree and leave its node on the stack.
     Enter(&'e Expr, Own<'e>),
     /// Take the operands off the stack and leave the operator's node.
     Unary(UnaryOp),
     Binary(BinaryOp),
     Point(Function, usize),
+    /// Take the operand off the stack and leave the function's node.
+    Moving(Function, usize),
+    Cumulative,
+    Delta,
+    Rate,
+    Offset(Step, Arc<[Option<u32>]>),
+    Fold(Function, Arc<[String]>),
+    Top(usize),
+    Share,
+    Baseline(String, Arc<str>),
+    Lift(String, Arc<str>),
     /// The node on the stack is this formula's.
     Remember(&'e str),
 }
 
 impl<'a> Lowering<'a> {
-    /// Begins with nothing.
-    pub fn new(context: &Context<'a>, step: Step, axis: &TimeAxis, whole: Option<WholeRange>) -> Lowering<'a> {
+    /// Begins with nothing. With `summaries` selections are also read over the whole range.
+    pub fn new(context: &Context<'a>, step: Step, frames: Frames, summaries: bool) -> Lowering<'a> {
         Lowering {
             context: *context,
             step,
-            axis: axis.clone(),
-            whole,
+            frames,
+            summaries,
             program: Program::default(),
             node_ids: HashMap::new(),
             selections: Vec::new(),
@@ -65,7 +95,7 @@ impl<'a> Lowering<'a> {
 
     /// The program and the selections that are its inputs.
     pub fn finish(self) -> (Program, Vec<Selection>) {
-        (self.program, self.selections)
+        (Program { frames: self.frames.into_frames(), ..self.program }, self.selections)
     }
 
     /// Lowers one formula of the keyspace with the parameters of an entry.
@@ -80,73 +110,193 @@ impl<'a> Lowering<'a> {
     ) -> Result<PlannedFormula, FormulaError> {
         let output = self.tree(formula, bindings)?;
         let expr = completed_text(formula, bindings)?;
-        Ok(PlannedFormula { expr, output, summary, selections: self.selections_of(output) })
+        let (selections, no_summary) = self.reads_of(output);
+        Ok(PlannedFormula { expr, output, summary, no_summary, selections })
     }
 
     fn tree(&mut self, formula: &'a Formula, bindings: &Bindings<'a>) -> Result<NodeId, FormulaError> {
-        let mut known: HashMap<&'a str, NodeId> = HashMap::new();
-        let mut tasks = vec![Task::Enter(&formula.expr, formula.bound.as_ref())];
+        let own_frame = FrameId(0);
+        let mut known: HashMap<(&'a str, FrameId), NodeId> = HashMap::new();
+        let mut tasks = vec![Task { work: Work::Enter(&formula.expr, formula.bound.as_ref()), frame: own_frame }];
         let mut stack: Vec<NodeId> = Vec::new();
-        while let Some(task) = tasks.pop() {
-            match task {
-                Task::Enter(expr, own) => self.enter(expr, own, bindings, &known, &mut tasks, &mut stack)?,
-                Task::Unary(op) => {
-                    let operand = pop(&mut stack)?;
-                    stack.push(self.point(NodeKey::Unary(op, operand), Op::Unary(op, operand), &[operand]));
-                }
-                Task::Binary(op) => {
+        while let Some(Task { work, frame }) = tasks.pop() {
+            if self.program.nodes.len() > MAX_NODES {
+                let detail = format!("the request comes to more than {MAX_NODES} operations; ask for fewer formulas");
+                return Err(FormulaError::new("limit_exceeded", detail));
+            }
+            match work {
+                Work::Enter(expr, own) => self.enter(expr, own, frame, bindings, &known, &mut tasks, &mut stack)?,
+                Work::Remember(name) => drop(stack.last().map(|node| known.insert((name, frame), *node))),
+                Work::Binary(op) => {
                     let (b, a) = (pop(&mut stack)?, pop(&mut stack)?);
-                    stack.push(self.point(NodeKey::Binary(op, a, b), Op::Binary(op, a, b), &[a, b]));
+                    stack.push(self.joined(NodeKey::Binary(op, [a, b]), Op::Binary(op, [a, b]), frame));
                 }
-                Task::Point(function, count) => {
+                Work::Point(function, count) => {
                     let operands = stack.split_off(stack.len().saturating_sub(count));
                     let key = NodeKey::Point(function, operands.clone());
-                    stack.push(self.point(key, Op::Point(function, operands.clone()), &operands));
+                    stack.push(self.joined(key, Op::Point(function, operands), frame));
                 }
-                Task::Remember(name) => drop(stack.last().map(|node| known.insert(name, *node))),
+                work => {
+                    let operand = pop(&mut stack)?;
+                    let node = self.of_one(work, operand, frame);
+                    stack.push(node);
+                }
             }
         }
         pop(&mut stack)
     }
 
+    /// The node of an operator or function of one operand.
+    fn of_one(&mut self, work: Work<'a>, a: NodeId, frame: FrameId) -> NodeId {
+        let tags = Arc::clone(self.tags(a));
+        let (key, op) = match work {
+            Work::Unary(op) => (NodeKey::Unary(op, a), Op::Unary(op, a)),
+            Work::Moving(function, width) => (NodeKey::Moving(function, a, width), Op::Moving(function, a, width)),
+            Work::Cumulative => (NodeKey::Cumulative(a), Op::Cumulative(a)),
+            Work::Delta => (NodeKey::Delta(a), Op::Delta(a)),
+            Work::Rate => (NodeKey::Rate(a), Op::Rate(a)),
+            Work::Offset(by, rows) => (NodeKey::Offset(a, by), Op::Offset(a, rows)),
+            Work::Top(count) => (NodeKey::Top(a, count), Op::Top(a, count)),
+            Work::Share => (NodeKey::Share(a), Op::Share(a)),
+            Work::Fold(function, by) => {
+                let key = NodeKey::Fold(function, a, Arc::clone(&by));
+                return self.intern(key, Op::Fold(function, a), by, frame);
+            }
+            Work::Baseline(tag, value) => return self.baseline(a, tag, value, frame),
+            Work::Lift(tag, value) => {
+                // (x − b) / |b|
+                let b = self.baseline(a, tag, value, frame);
+                let minus = (BinaryOp::Sub, [a, b]);
+                let difference = self.joined(NodeKey::Binary(minus.0, minus.1), Op::Binary(minus.0, minus.1), frame);
+                let size =
+                    self.joined(NodeKey::Point(Function::Abs, vec![b]), Op::Point(Function::Abs, vec![b]), frame);
+                let by = (BinaryOp::Div, [difference, size]);
+                return self.joined(NodeKey::Binary(by.0, by.1), Op::Binary(by.0, by.1), frame);
+            }
+            // They are not of one operand, and never get here.
+            Work::Enter(..) | Work::Remember(_) | Work::Binary(_) | Work::Point(..) => return a,
+        };
+        self.intern(key, op, tags, frame)
+    }
+
+    fn baseline(&mut self, a: NodeId, tag: String, value: Arc<str>, frame: FrameId) -> NodeId {
+        let tags: Arc<[String]> = self.tags(a).iter().filter(|other| **other != tag).cloned().collect();
+        let key = NodeKey::Baseline(a, tag.clone(), Arc::clone(&value));
+        self.intern(key, Op::Baseline(a, tag, value), tags, frame)
+    }
+
+    #[allow(clippy::too_many_arguments)]
     fn enter(
         &mut self,
         expr: &'a Expr,
         own: Own<'a>,
+        frame: FrameId,
         bindings: &Bindings<'a>,
-        known: &HashMap<&'a str, NodeId>,
+        known: &HashMap<(&'a str, FrameId), NodeId>,
         tasks: &mut Vec<Task<'a>>,
         stack: &mut Vec<NodeId>,
     ) -> Result<(), FormulaError> {
+        let mut task = |work: Work<'a>| tasks.push(Task { work, frame });
         match &expr.kind {
-            ExprKind::Number(number) => stack.push(self.constant(Some(*number))),
-            ExprKind::Null => stack.push(self.constant(None)),
+            ExprKind::Number(number) => stack.push(self.constant(Some(*number), frame)),
+            ExprKind::Null => stack.push(self.constant(None, frame)),
             ExprKind::Text(_) => {
                 return Err(FormulaError::new("wrong_argument", "a text can only be a function's argument"));
             }
-            ExprKind::Unary(op, operand) => tasks.extend([Task::Unary(*op), Task::Enter(operand, own)]),
+            ExprKind::Unary(op, operand) => {
+                task(Work::Unary(*op));
+                task(Work::Enter(operand, own));
+            }
             ExprKind::Binary(op, a, b) => {
-                tasks.extend([Task::Binary(*op), Task::Enter(b, own), Task::Enter(a, own)]);
+                task(Work::Binary(*op));
+                task(Work::Enter(b, own));
+                task(Work::Enter(a, own));
             }
             ExprKind::Call(function, arguments) if function.class() == FunctionClass::Point => {
-                tasks.push(Task::Point(*function, arguments.len()));
-                tasks.extend(arguments.iter().rev().map(|argument| Task::Enter(argument, own)));
+                task(Work::Point(*function, arguments.len()));
+                arguments.iter().rev().for_each(|argument| task(Work::Enter(argument, own)));
             }
-            ExprKind::Call(function, _) => {
-                let detail = format!("`{}` looks along time or across series, which is not built yet", function.name());
-                return Err(FormulaError::new("unsupported_function", detail));
+            ExprKind::Call(function, arguments) => {
+                let [operand, further @ ..] = arguments.as_slice() else { return Err(defect()) };
+                let (work, operand_frame) = self.call(*function, further, own, frame, bindings)?;
+                tasks.push(Task { work, frame });
+                tasks.push(Task { work: Work::Enter(operand, own), frame: operand_frame });
             }
             ExprKind::Name(template) => match self.resolve(template, own, bindings)? {
-                Resolved::Number(number) => stack.push(self.constant(Some(number))),
-                Resolved::Definition(Definition::Metric(metric)) => stack.push(self.metric(metric, bindings)?),
-                Resolved::Definition(Definition::Formula(formula)) => match known.get(formula.name.as_str()) {
-                    Some(node) => stack.push(*node),
-                    None => tasks
-                        .extend([Task::Remember(&formula.name), Task::Enter(&formula.expr, formula.bound.as_ref())]),
-                },
+                Resolved::Number(number) => stack.push(self.constant(Some(number), frame)),
+                Resolved::Definition(Definition::Metric(metric)) => stack.push(self.metric(metric, bindings, frame)?),
+                Resolved::Definition(Definition::Formula(formula)) => {
+                    match known.get(&(formula.name.as_str(), frame)) {
+                        Some(node) => stack.push(*node),
+                        None => {
+                            task(Work::Remember(&formula.name));
+                            task(Work::Enter(&formula.expr, formula.bound.as_ref()));
+                        }
+                    }
+                }
             },
         }
         Ok(())
+    }
+
+    /// What a function over time or across series does, and on which buckets its operand is.
+    fn call(
+        &mut self,
+        function: Function,
+        further: &'a [Expr],
+        own: Own<'a>,
+        frame: FrameId,
+        bindings: &Bindings<'a>,
+    ) -> Result<(Work<'a>, FrameId), FormulaError> {
+        use Function::{Cumulative, Delta, MovingAvg, MovingMax, MovingMin, MovingSum, Offset, Rate};
+        let text = |expr: &'a Expr| match &expr.kind {
+            ExprKind::Text(template) => bindings.single(template, own),
+            _ => Err(defect()),
+        };
+        let window = |further: &'a [Expr]| -> Result<Step, FormulaError> {
+            text(further.first().ok_or_else(defect)?)?.parse().map_err(|_| defect())
+        };
+        Ok(match (function, further) {
+            (MovingAvg | MovingSum | MovingMin | MovingMax, further) => {
+                let width = self.frames.buckets_of(window(further)?)?;
+                (Work::Moving(function, width), self.frames.widened(frame, width - 1)?)
+            }
+            (Cumulative, _) => (Work::Cumulative, frame),
+            (Delta, _) => (Work::Delta, self.frames.widened(frame, 1)?),
+            (Rate, _) => (Work::Rate, frame),
+            (Offset, further) => {
+                let by = window(further)?;
+                let shifted = self.frames.shifted(frame, by)?;
+                (Work::Offset(by, shifted.rows), shifted.frame)
+            }
+            (Function::Share, _) => (Work::Share, frame),
+            (Function::TopK, [count]) => (Work::Top(self.count(count, own, bindings)?), frame),
+            (Function::Baseline, [tag, value]) => (Work::Baseline(text(tag)?, text(value)?.into()), frame),
+            (Function::Lift, [tag, value]) => (Work::Lift(text(tag)?, text(value)?.into()), frame),
+            (function, tags) => {
+                let names: BTreeSet<String> = tags.iter().map(text).collect::<Result<_, _>>()?;
+                (Work::Fold(function, names.into_iter().collect()), frame)
+            }
+        })
+    }
+
+    /// How many series `topk` keeps.
+    fn count(&self, expr: &'a Expr, own: Own<'a>, bindings: &Bindings<'a>) -> Result<usize, FormulaError> {
+        let number = match &expr.kind {
+            ExprKind::Number(number) => *number,
+            ExprKind::Name(template) => match self.resolve(template, own, bindings)? {
+                Resolved::Number(number) => number,
+                Resolved::Definition(_) => return Err(defect()),
+            },
+            _ => return Err(defect()),
+        };
+        match number >= 1.0 && number.fract() == 0.0 {
+            true => Ok(number.min(1e9) as usize),
+            false => {
+                let detail = format!("`topk` keeps a whole number of series from 1, not {number}");
+                Err(FormulaError::new("invalid_parameter", detail))
+            }
+        }
     }
 
     /// What an identifier stands for once the request's parameters are known.
@@ -174,8 +324,8 @@ impl<'a> Lowering<'a> {
     }
 
     /// The node of a metric's columns, and its selection.
-    fn metric(&mut self, metric: &'a Metric, bindings: &Bindings<'a>) -> Result<NodeId, FormulaError> {
-        let selection = self.selection(metric, bindings)?;
+    fn metric(&mut self, metric: &'a Metric, bindings: &Bindings<'a>, frame: FrameId) -> Result<NodeId, FormulaError> {
+        let selection = self.selection(metric, bindings, frame)?;
         let next = self.selections.len();
         let input = *self.selection_ids.entry(selection).or_insert_with_key(|selection| {
             self.selections.push(selection.clone());
@@ -183,10 +333,15 @@ impl<'a> Lowering<'a> {
         });
         let label: Arc<str> = metric.name.as_str().into();
         let key = NodeKey::Input(input, metric.fill, Arc::clone(&label));
-        Ok(self.intern(key, Op::Input { input, fill: metric.fill, label }, Arc::clone(&metric.group_by)))
+        Ok(self.intern(key, Op::Input { input, fill: metric.fill, label }, Arc::clone(&metric.group_by), frame))
     }
 
-    fn selection(&self, metric: &'a Metric, bindings: &Bindings<'a>) -> Result<Selection, FormulaError> {
+    fn selection(
+        &self,
+        metric: &'a Metric,
+        bindings: &Bindings<'a>,
+        frame: FrameId,
+    ) -> Result<Selection, FormulaError> {
         let own = metric.bound.as_ref();
         let series = bindings.single(&metric.series, own)?;
         refuse_forbidden(self.context.allow, &series)?;
@@ -196,6 +351,8 @@ impl<'a> Lowering<'a> {
                 format!("`{name}` counts distinct things, which cannot be added up: ask for the step {resolution}");
             return Err(FormulaError::new("not_additive", detail));
         }
+        let frame = self.frames.get(frame);
+        let foldable = metric.kind != Kind::Distinct || frame.axis.len() == 1;
         Ok(Selection {
             series,
             filter: filter(metric, bindings)?,
@@ -203,49 +360,59 @@ impl<'a> Lowering<'a> {
             aggregate: metric.aggregate,
             group_by: metric.group_by.to_vec(),
             mapping: metric.backends.get(self.context.backend).cloned().unwrap_or_default(),
-            axis: self.axis.clone(),
-            whole: self.whole,
+            axis: frame.axis.clone(),
+            whole: (self.summaries && foldable).then_some(frame.whole),
         })
     }
 
-    fn constant(&mut self, value: Option<f64>) -> NodeId {
-        self.intern(NodeKey::Constant(value.map(f64::to_bits)), Op::Constant(value), Arc::new([]))
+    fn constant(&mut self, value: Option<f64>, frame: FrameId) -> NodeId {
+        self.intern(NodeKey::Constant(value.map(f64::to_bits)), Op::Constant(value), Arc::new([]), frame)
+    }
+
+    fn tags(&self, node: NodeId) -> &Arc<[String]> {
+        &self.program.nodes[node.0 as usize].tags
     }
 
     /// A node of a point operator: its tags are those of the operand that has most, which hold all others'.
-    fn point(&mut self, key: NodeKey, op: Op, operands: &[NodeId]) -> NodeId {
-        let tags_of = |node: &NodeId| &self.program.nodes[node.0 as usize].tags;
-        let tags = operands.iter().map(tags_of).max_by_key(|tags| tags.len());
+    fn joined(&mut self, key: NodeKey, op: Op, frame: FrameId) -> NodeId {
+        let tags = op.operands().iter().map(|operand| self.tags(*operand)).max_by_key(|tags| tags.len());
         let tags = tags.cloned().unwrap_or_else(|| Arc::new([]));
-        self.intern(key, op, tags)
+        self.intern(key, op, tags, frame)
     }
 
-    fn intern(&mut self, key: NodeKey, op: Op, tags: Arc<[String]>) -> NodeId {
+    fn intern(&mut self, key: NodeKey, op: Op, tags: Arc<[String]>, frame: FrameId) -> NodeId {
         let nodes = &mut self.program.nodes;
-        *self.node_ids.entry(key).or_insert_with(|| {
-            nodes.push(Node { op, tags });
+        *self.node_ids.entry((key, frame)).or_insert_with(|| {
+            nodes.push(Node { op, tags, frame });
             NodeId(nodes.len() as u32 - 1)
         })
     }
 
-    /// The inputs that a node depends on, ascending.
-    fn selections_of(&self, output: NodeId) -> Vec<usize> {
+    /// The inputs that a node depends on, ascending, and why it may have no value over the whole range as one bucket.
+    fn reads_of(&self, output: NodeId) -> (Vec<usize>, Option<&'static str>) {
         let mut seen = BTreeSet::new();
         let mut inputs = BTreeSet::new();
+        let mut reason = None;
         let mut pending = vec![output];
         while let Some(node) = pending.pop() {
             if !seen.insert(node) {
                 continue;
             }
-            match &self.program.nodes[node.0 as usize].op {
-                Op::Constant(_) => {}
-                Op::Input { input, .. } => drop(inputs.insert(*input)),
-                Op::Unary(_, operand) => pending.push(*operand),
-                Op::Binary(_, a, b) => pending.extend([*a, *b]),
-                Op::Point(_, operands) => pending.extend(operands),
+            let op = &self.program.nodes[node.0 as usize].op;
+            match op {
+                Op::Input { input, .. } => {
+                    inputs.insert(*input);
+                    let selection = &self.selections[*input];
+                    if selection.kind == Kind::Distinct && selection.whole.is_none() {
+                        reason = reason.or(Some("not_additive"));
+                    }
+                }
+                Op::Moving(..) | Op::Cumulative(_) | Op::Delta(_) => reason = Some("no_single_bucket"),
+                _ => {}
             }
+            pending.extend(op.operands());
         }
-        inputs.into_iter().collect()
+        (inputs.into_iter().collect(), reason)
     }
 }
 
@@ -256,7 +423,12 @@ enum Resolved<'a> {
 
 fn pop(stack: &mut Vec<NodeId>) -> Result<NodeId, FormulaError> {
     // Every task leaves one node; an empty stack would be a defect of this file, not of a formula.
-    stack.pop().ok_or_else(|| FormulaError::new("internal", "the formula could not be planned; please report it"))
+    stack.pop().ok_or_else(defect)
+}
+
+/// What the checks at load let nobody see.
+fn defect() -> FormulaError {
+    FormulaError::new("internal", "the formula could not be planned; please report it")
 }
 
 /// The filter of a metric, tag by tag; a tag all of whose parameters are optional and not given is dropped.

@@ -4,6 +4,7 @@
 
 mod bindings;
 pub mod chart;
+mod frame;
 mod lower;
 pub mod request;
 pub mod time;
@@ -17,7 +18,7 @@ use jiff::tz::TimeZone;
 pub use bindings::{Bindings, Bound};
 pub use request::{Entry, Formulas, InputError, Request};
 
-use crate::backend::{SelectBatch, SelectLimits, Selection, WholeRange};
+use crate::backend::{SelectBatch, SelectLimits, Selection};
 use crate::catalog::{Chart, Definition, Formula, Keyspace, Metric, ParameterValue};
 use crate::config::Limits;
 use crate::eval::{NodeId, Program};
@@ -63,6 +64,8 @@ pub struct PlannedFormula {
     pub output: NodeId,
     /// Whether its series carry a summary.
     pub summary: bool,
+    /// Why a summary may be null: it has functions that mean nothing over the range as one bucket.
+    pub no_summary: Option<&'static str>,
     /// The selections that it depends on, ascending.
     pub selections: Vec<usize>,
 }
@@ -133,10 +136,10 @@ pub fn plan(context: &Context<'_>, request: &Request) -> Result<Plan, PlanError>
     let (entries, params) = entries(context, request)?;
     let window = window(context, request, entries.len())?;
     let summary_of = |formula: &Formula| request.summary || formula.chart.as_ref().is_some_and(chart::always_summary);
-    let any_summary = entries.iter().any(|entry| formula_of(context, &entry.formula).is_ok_and(|f| summary_of(f)));
-    let whole = any_summary.then(|| WholeRange { from: window.axis.from(), to: window.axis.to() });
+    let summaries = entries.iter().any(|entry| formula_of(context, &entry.formula).is_ok_and(|f| summary_of(f)));
 
-    let mut lowering = lower::Lowering::new(context, window.step, &window.axis, whole);
+    let frames = frame::Frames::new(&window.axis, window.step, &window.timezone, context.limits.answer_points);
+    let mut lowering = lower::Lowering::new(context, window.step, frames, summaries);
     let entries = entries.into_iter().zip(&params).map(|(entry, params)| {
         let bindings = Bindings::new(context.keyspace, params);
         let name = entry.answer_name().to_owned();

@@ -6,7 +6,7 @@ use super::service::Snapshot;
 use super::{Answer, QueryError, Request, Stats};
 use crate::backend::{BackendError, Selected, SelectionError};
 use crate::decorate::{self, Evaluations, FormulaResult, Surroundings};
-use crate::eval::{self, Evaluated, Input, NodeId, Scope};
+use crate::eval::{self, Evaluated, Extent, Input, NodeId};
 use crate::plan::{self, Plan, PlannedEntry};
 use crate::series::TimeAxis;
 
@@ -51,12 +51,14 @@ fn cells(selected: &Selected) -> usize {
 fn assemble(snapshot: &Snapshot, plan: Plan, selected: Selected) -> Result<Answer, QueryError> {
     let fetched = Fetched::from(selected);
     let outputs = Outputs::of(&plan.entries, &fetched.failed);
-    let scope = Scope { axis: &plan.axis, now: snapshot.now };
-    let buckets = eval::evaluate(&plan.program, &outputs.all, &fetched.buckets, &scope);
+    let evaluation = eval::evaluate(&plan.program, &outputs.all, &fetched.buckets, Extent::Buckets, snapshot.now);
+    let buckets = evaluation.outputs;
     check_size(snapshot, &plan, &buckets)?;
-    let one_bucket = TimeAxis::single(plan.axis.from(), plan.axis.to());
-    let scope = Scope { axis: &one_bucket, now: snapshot.now };
-    let summaries = eval::evaluate(&plan.program, &outputs.summarised, &fetched.whole, &scope);
+    let whole = Extent::Whole(&evaluation.chosen);
+    let summaries = match outputs.summarised.is_empty() {
+        true => Vec::new(),
+        false => eval::evaluate(&plan.program, &outputs.summarised, &fetched.whole, whole, snapshot.now).outputs,
+    };
 
     let surroundings = Surroundings {
         axis: &plan.axis,

@@ -5,6 +5,7 @@
 mod catalog;
 mod embedded;
 mod formula;
+mod functions;
 mod http;
 mod law;
 mod licences;
