@@ -42,25 +42,40 @@ pub(super) fn select(connection: &Connection, batch: &SelectBatch, cancelled: &C
     let mut points = connection
         .prepare_cached("SELECT ts, value FROM points WHERE series_id = ?1 AND ts >= ?2 AND ts < ?3 ORDER BY ts")?;
     for (id, uses) in &uses {
-        let reads = uses.iter().map(|each| &batch.selections[each.selection]);
-        let from = reads.clone().map(|selection| read_from(selection.kind, &selection.axis)).min().unwrap_or(i64::MAX);
-        let to = reads.map(|selection| selection.axis.to()).max().unwrap_or(i64::MIN);
+        let needed = stretches(uses.iter().map(|each| &batch.selections[each.selection]));
         scan.begin_series(uses);
-        let mut rows = points.query((id, from, to))?;
-        let mut unchecked = 0;
-        while let Some(row) = rows.next()? {
-            scan.push(uses, row.get(0)?, row.get(1)?);
-            unchecked += 1;
-            if unchecked == ROWS_PER_CHECK {
-                unchecked = 0;
-                cancelled.check()?;
-                scan.enforce_limits(uses);
+        for stretch in needed {
+            let mut rows = points.query((id, stretch.start, stretch.end))?;
+            let mut unchecked = 0;
+            while let Some(row) = rows.next()? {
+                scan.push(uses, row.get(0)?, row.get(1)?);
+                unchecked += 1;
+                if unchecked == ROWS_PER_CHECK {
+                    unchecked = 0;
+                    cancelled.check()?;
+                    scan.enforce_limits(uses);
+                }
             }
         }
         cancelled.check()?;
         scan.enforce_limits(uses);
     }
     Ok(scan.finish())
+}
+
+/// The times of which points are needed, in order and apart: an offset of a year must not read the year between.
+fn stretches<'a>(selections: impl Iterator<Item = &'a Selection>) -> Vec<Range<i64>> {
+    let mut reads: Vec<Range<i64>> =
+        selections.map(|selection| read_from(selection.kind, &selection.axis)..selection.axis.to()).collect();
+    reads.sort_by_key(|read| (read.start, read.end));
+    let mut apart: Vec<Range<i64>> = Vec::new();
+    for read in reads {
+        match apart.last_mut().filter(|last| read.start <= last.end) {
+            Some(last) => last.end = last.end.max(read.end),
+            None => apart.push(read),
+        }
+    }
+    apart
 }
 
 /// The selections of a batch on their way.
