@@ -8,11 +8,12 @@ use jiff::tz::TimeZone;
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
+use super::parsed::{ParsedFile, ParsedFiles, start_of};
 use super::spec::{self, FormulaSpec, MetricSpec, Spec};
-use super::{Catalog, Definition, Formula, Keyspace, Metric, Parameter, ParameterKind, yaml};
+use super::{Catalog, Definition, Formula, Keyspace, Metric, Parameter, ParameterKind};
 use crate::diagnostic::{Diagnostic, Location, Severity};
 use crate::formula::{Expr, ExprKind, Function, FunctionClass, Part, Template};
-use crate::repository::Listing;
+use crate::repository::{self, Listing, keyspace_of};
 use crate::series::{Kind, Step};
 
 /// References between formulas are at most so deep.
@@ -32,80 +33,78 @@ const RESERVED: [&str; 12] = [
     "debug",
 ];
 
+/// One keyspace, compiled on its own.
+#[derive(Debug)]
+pub struct Compiled {
+    /// `None` where it has errors.
+    pub keyspace: Option<Arc<Keyspace>>,
+    /// Everything found in its files, in the libraries that it pulls in, and between them; by place.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The paths at which its libraries were looked for, there or not: when one of them changes, so may the keyspace.
+    pub libraries: BTreeSet<String>,
+}
+
 /// Compiles every keyspace of a listing. Keyspaces with errors are absent from the catalog; the diagnostics of all files are
 /// in it.
 pub fn compile(listing: &Listing) -> Catalog {
-    let mut catalog = Catalog { revision: listing.revision.clone(), ..Catalog::default() };
-    let mut specs: BTreeMap<&str, Spec> = BTreeMap::new();
-    let mut broken: BTreeSet<&str> = BTreeSet::new();
-    let mut keyspaces: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for file in &listing.files {
-        let path = file.path.as_str();
-        if path.ends_with(".test.yaml") {
-            continue;
-        }
-        let mut faults = Vec::new();
-        let spec = read(path, &file.content, &mut faults);
-        if !faults.is_empty() {
-            broken.insert(path);
-        }
-        catalog.diagnostics.extend(faults);
-        specs.insert(path, spec.unwrap_or_default());
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        if !name.starts_with('_') {
-            let keyspace = if folder.is_empty() { name.trim_end_matches(".yaml") } else { folder };
-            keyspaces.entry(keyspace.to_owned()).or_default().push(path);
-        }
+    let mut catalog = Catalog { revision: listing.revision(), ..Catalog::default() };
+    let mut files = ParsedFiles::new();
+    let mut keyspaces: BTreeSet<&str> = BTreeSet::new();
+    for file in listing.files.iter().filter(|file| !file.path.ends_with(".test.yaml")) {
+        let parsed = ParsedFile::parse(file);
+        catalog.diagnostics.extend_from_slice(parsed.faults());
+        files.insert(file.path.clone(), Arc::new(parsed));
+        keyspaces.extend(keyspace_of(&file.path));
     }
-    for (name, paths) in keyspaces {
-        let mut builder = Builder { specs: &specs, broken: &broken, faults: Vec::new(), complete: true };
-        let keyspace = builder.keyspace(&name, &paths, &listing.revision);
-        let failed = builder.faults.iter().any(|fault| fault.severity == Severity::Error) || !builder.complete;
-        catalog.diagnostics.append(&mut builder.faults);
-        if !failed && let Some(keyspace) = keyspace {
-            catalog.keyspaces.insert(name, Arc::new(keyspace));
-        }
+    for name in keyspaces {
+        let mut compiled = compile_keyspace(name, &files, listing.revision.as_deref());
+        catalog.diagnostics.append(&mut compiled.diagnostics);
+        catalog.keyspaces.extend(compiled.keyspace.map(|keyspace| (name.to_owned(), keyspace)));
     }
-    catalog.diagnostics.sort_by(|a, b| (&a.location, a.code, &a.message).cmp(&(&b.location, b.code, &b.message)));
-    catalog.diagnostics.dedup();
+    sort(&mut catalog.diagnostics);
     catalog
 }
 
-fn start_of(path: &str) -> Location {
-    Location { file: path.to_owned(), line: 1, column: 1 }
+/// Compiles one keyspace from its files and the libraries that they pull in. Where `revision` names none, a hash of their
+/// contents does.
+pub fn compile_keyspace(name: &str, files: &ParsedFiles, revision: Option<&str>) -> Compiled {
+    // The file, and everything in the folder: found without looking at any other keyspace's files.
+    let (file, folder) = (format!("{name}.yaml"), format!("{name}/"));
+    let own = files.get_key_value(&file).into_iter();
+    let inside = files.range(folder.clone()..).take_while(|(path, _)| path.starts_with(&folder));
+    let paths: Vec<&str> =
+        own.chain(inside).map(|(path, _)| path.as_str()).filter(|path| keyspace_of(path) == Some(name)).collect();
+    let mut builder = Builder { files, faults: Vec::new(), complete: true, libraries: BTreeSet::new() };
+    if paths.is_empty() {
+        return Compiled { keyspace: None, diagnostics: Vec::new(), libraries: builder.libraries };
+    }
+    let (used, keyspace) = builder.keyspace(name, &paths, revision);
+    let failed = builder.faults.iter().any(|fault| fault.severity == Severity::Error) || !builder.complete;
+    let mut diagnostics = builder.faults;
+    diagnostics.extend(used.iter().flat_map(|path| files[*path].faults()).cloned());
+    sort(&mut diagnostics);
+    Compiled { keyspace: (!failed).then(|| Arc::new(keyspace)), diagnostics, libraries: builder.libraries }
 }
 
-fn read(path: &str, content: &Result<Vec<u8>, String>, faults: &mut Vec<Diagnostic>) -> Option<Spec> {
-    let bytes = match content {
-        Ok(bytes) if bytes.len() as u64 <= crate::repository::MAX_FILE => bytes,
-        Ok(_) => {
-            faults.push(
-                Diagnostic::error("file_limit", start_of(path), "the file is larger than 1 MiB").with_hint("split it"),
-            );
-            return None;
-        }
-        Err(reason) => {
-            faults
-                .push(Diagnostic::error("unreadable_file", start_of(path), reason.clone()).with_hint("mend the file"));
-            return None;
-        }
-    };
-    match yaml::read(path, bytes) {
-        Ok(Some(node)) => Some(spec::read(&node, faults)),
-        Ok(None) => Some(Spec::default()),
-        Err(found) => {
-            faults.extend(found);
-            None
-        }
-    }
+fn sort(diagnostics: &mut Vec<Diagnostic>) {
+    diagnostics.sort_by(|a, b| (&a.location, a.code, &a.message).cmp(&(&b.location, b.code, &b.message)));
+    diagnostics.dedup();
+}
+
+/// Names the content of files, each once.
+fn content_revision(paths: &[&str], files: &ParsedFiles) -> String {
+    let mut sorted = paths.to_vec();
+    sorted.sort_unstable();
+    repository::content_revision(sorted.into_iter().map(|path| (path, files[path].hash)))
 }
 
 struct Builder<'a> {
-    specs: &'a BTreeMap<&'a str, Spec>,
-    broken: &'a BTreeSet<&'a str>,
+    files: &'a ParsedFiles,
     faults: Vec<Diagnostic>,
     /// False where a file could not be read whole, so that missing names are not its users' fault.
     complete: bool,
+    /// Where libraries were looked for.
+    libraries: BTreeSet<String>,
 }
 
 /// A formula whose references are not resolved yet.
@@ -121,7 +120,8 @@ impl<'a> Builder<'a> {
         self.faults.push(Diagnostic::error(code, location.clone(), message).with_hint(hint));
     }
 
-    fn keyspace(&mut self, name: &str, paths: &[&'a str], revision: &str) -> Option<Keyspace> {
+    /// The files that it is made of, and what they make.
+    fn keyspace(&mut self, name: &str, paths: &[&'a str], revision: Option<&str>) -> (Vec<&'a str>, Keyspace) {
         let start = start_of(paths[0]);
         let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
         if !plain || name.len() > 63 || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
@@ -144,8 +144,8 @@ impl<'a> Builder<'a> {
             self.error("duplicate_keyspace", &start, message, "keep the file or the folder");
         }
         let paths = self.with_includes(paths);
-        self.complete = !paths.iter().any(|path| self.broken.contains(path));
-        let specs: Vec<&Spec> = paths.iter().map(|path| &self.specs[*path]).collect();
+        self.complete = !paths.iter().any(|path| self.files[*path].is_broken());
+        let specs: Vec<&Spec> = paths.iter().map(|path| &self.files[*path].spec).collect();
 
         let parameters = self.parameters(&specs);
         let mut definitions = BTreeMap::new();
@@ -182,9 +182,9 @@ impl<'a> Builder<'a> {
         let resolution = self.setting(text("resolution"), minute, |text| text.parse().ok(), "a duration such as 1m");
         let ten = Step::new(10, crate::series::StepUnit::Minute);
         let settle = self.setting(text("settle"), ten, |text| text.parse().ok(), "a duration such as 10m");
-        Some(Keyspace {
+        let keyspace = Keyspace {
             name: name.to_owned(),
-            revision: revision.to_owned(),
+            revision: revision.map_or_else(|| content_revision(&paths, self.files), str::to_owned),
             title: text("title").map(|(text, _)| text),
             description: text("description").map(|(text, _)| text),
             owner: text("owner").map(|(text, _)| text),
@@ -193,7 +193,8 @@ impl<'a> Builder<'a> {
             settle: settle.nominal_millis(),
             parameters,
             definitions,
-        })
+        };
+        (paths, keyspace)
     }
 
     fn setting<T>(
@@ -215,18 +216,18 @@ impl<'a> Builder<'a> {
         let mut found: Vec<&'a str> = Vec::new();
         let mut pending: Vec<(&'a str, Vec<&'a str>)> = Vec::new();
         for path in paths {
-            if let Some((path, _)) = self.specs.get_key_value(path) {
-                pending.push((path, Vec::new()));
-            }
+            pending.push((path, Vec::new()));
         }
         while let Some((path, chain)) = pending.pop() {
             if !found.contains(&path) {
                 found.push(path);
             }
-            for (include, location) in &self.specs[path].include {
+            for (include, location) in &self.files[path].spec.include {
                 let folder = path.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
                 let candidates = [format!("{folder}{include}.yaml"), format!("{include}.yaml")];
-                let library = candidates.iter().find_map(|name| self.specs.get_key_value(name.as_str()));
+                let library = candidates.iter().find_map(|name| self.files.get_key_value(name));
+                let library = library.map(|(path, _)| path.as_str());
+                self.libraries.extend(candidates.iter().cloned());
                 match library {
                     _ if !include.starts_with('_') || include.contains(['/', '\\']) => {
                         self.error(
@@ -242,8 +243,8 @@ impl<'a> Builder<'a> {
                         format!("there is no library `{include}.yaml`"),
                         "add the file, or mend the name",
                     ),
-                    Some((library, _)) if chain.contains(library) || *library == path => {
-                        let names: Vec<&str> = chain.iter().copied().chain([path, *library]).collect();
+                    Some(library) if chain.contains(&library) || library == path => {
+                        let names: Vec<&str> = chain.iter().copied().chain([path, library]).collect();
                         self.error(
                             "include_cycle",
                             location,
@@ -251,7 +252,7 @@ impl<'a> Builder<'a> {
                             "break the cycle",
                         );
                     }
-                    Some((library, _)) => {
+                    Some(library) => {
                         let mut chain = chain.clone();
                         chain.push(path);
                         pending.push((library, chain));

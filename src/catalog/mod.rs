@@ -1,11 +1,13 @@
 //! The catalog: keyspaces, metrics, formulas, charts and their graph; compiled, checked, immutable.
 
 mod compile;
+mod parsed;
 pub mod publish;
 mod spec;
 mod yaml;
 
-pub use compile::compile;
+pub use compile::{Compiled, compile, compile_keyspace};
+pub use parsed::{ParsedFile, ParsedFiles};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,11 +31,11 @@ pub struct Catalog {
 }
 
 /// A tenant: its parameters, metrics and formulas.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Keyspace {
     /// `[a-z0-9][a-z0-9_-]{0,62}`
     pub name: String,
-    /// The revision of the repository that it was compiled from.
+    /// The commit that it is of, else a hash of the files that it is made of.
     pub revision: String,
     /// For people.
     pub title: Option<String>,

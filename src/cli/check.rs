@@ -8,8 +8,9 @@ use clap::{Args, ValueEnum};
 use super::Status;
 use crate::app;
 use crate::config::Flags;
-use crate::controller::{Source, keyspace_of};
+use crate::controller::Source;
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::repository::keyspace_of;
 use crate::{catalog, repository};
 
 #[derive(Debug, Args)]

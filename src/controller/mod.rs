@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::catalog::publish::Published;
 use crate::catalog::{self, Catalog};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::repository::{self, Listing, RepositoryError, SourceFile};
+use crate::repository::{self, Listing, RepositoryError, SourceFile, keyspace_of};
 
 /// An error message names at most so many errors of keyspace files.
 const SHOWN_ERRORS: usize = 20;
@@ -43,7 +43,7 @@ impl Source {
                     .iter()
                     .map(|(path, text)| SourceFile { path: (*path).to_owned(), content: Ok(text.as_bytes().to_vec()) })
                     .collect();
-                Ok(Listing { revision: format!("built-in-{}", env!("CARGO_PKG_VERSION")), files })
+                Ok(Listing { revision: Some(format!("built-in-{}", env!("CARGO_PKG_VERSION"))), files })
             }
         }
     }
@@ -152,14 +152,6 @@ fn keyspace_names(listing: &Listing) -> BTreeMap<String, usize> {
         *names.entry(name.to_owned()).or_default() += 1;
     }
     names
-}
-
-/// The keyspace that a file is part of; `None` for libraries, tests and anything else.
-pub fn keyspace_of(path: &str) -> Option<&str> {
-    let (folder, name) = path.split_once('/').map_or((None, path), |(folder, name)| (Some(folder), name));
-    let stem = name.strip_suffix(".yaml").filter(|stem| !stem.starts_with('_') && !stem.ends_with(".test"))?;
-    let keyspace = folder.unwrap_or(stem);
-    (!keyspace.starts_with('_')).then_some(keyspace)
 }
 
 #[cfg(test)]

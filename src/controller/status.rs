@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::keyspace_of;
 use crate::catalog::Catalog;
 use crate::diagnostic::Diagnostic;
+use crate::repository::keyspace_of;
 
 /// The repository and its keyspaces as the last reloads left them. Times are epoch milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

@@ -5,8 +5,8 @@ use std::path::Path;
 /// The keyspace files of one revision.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
-    /// A hash of all paths and contents, 12 hexadecimal digits.
-    pub revision: String,
+    /// What names the content, such as a commit; `None` where only a hash of it does.
+    pub revision: Option<String>,
     /// By path.
     pub files: Vec<SourceFile>,
 }
@@ -18,6 +18,43 @@ pub struct SourceFile {
     pub path: String,
     /// Its bytes, or why they could not be read (too large, not a regular file, a link out of the repository, …).
     pub content: Result<Vec<u8>, String>,
+}
+
+impl Listing {
+    /// The revision, else a hash of all paths and contents.
+    pub fn revision(&self) -> String {
+        let files = self.files.iter().map(|file| (file.path.as_str(), file.hash()));
+        self.revision.clone().unwrap_or_else(|| content_revision(files))
+    }
+}
+
+impl SourceFile {
+    /// Of its content, or of the reason why there is none.
+    pub fn hash(&self) -> blake3::Hash {
+        match &self.content {
+            Ok(bytes) => blake3::hash(bytes),
+            Err(reason) => {
+                blake3::Hasher::new_derive_key("tsdb-ws unreadable file").update(reason.as_bytes()).finalize()
+            }
+        }
+    }
+}
+
+/// Names files by their paths and contents: 12 hexadecimal digits.
+pub fn content_revision<'a>(files: impl Iterator<Item = (&'a str, blake3::Hash)>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for (path, hash) in files {
+        hasher.update(&(path.len() as u64).to_le_bytes()).update(path.as_bytes()).update(hash.as_bytes());
+    }
+    hasher.finalize().to_hex()[..12].to_owned()
+}
+
+/// The keyspace that a file is part of; `None` for libraries, tests and anything else.
+pub fn keyspace_of(path: &str) -> Option<&str> {
+    let (folder, name) = path.split_once('/').map_or((None, path), |(folder, name)| (Some(folder), name));
+    let stem = name.strip_suffix(".yaml").filter(|stem| !stem.starts_with('_') && !stem.ends_with(".test"))?;
+    let keyspace = folder.unwrap_or(stem);
+    (!keyspace.starts_with('_')).then_some(keyspace)
 }
 
 /// Why a repository could not be listed at all.
@@ -57,13 +94,7 @@ pub fn list_directory(directory: &Path) -> Result<Listing, RepositoryError> {
         }
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    let mut hasher = blake3::Hasher::new();
-    for file in &files {
-        let content = file.content.as_deref().unwrap_or_else(|reason| reason.as_bytes());
-        hasher.update(&(file.path.len() as u64).to_le_bytes()).update(file.path.as_bytes());
-        hasher.update(&(content.len() as u64).to_le_bytes()).update(content);
-    }
-    Ok(Listing { revision: hasher.finalize().to_hex()[..12].to_owned(), files })
+    Ok(Listing { revision: None, files })
 }
 
 fn entries(directory: &Path, prefix: &str) -> std::io::Result<Vec<(std::path::PathBuf, String)>> {

@@ -17,10 +17,10 @@ use crate::backend::Backend;
 use crate::backend::embedded::EmbeddedStore;
 use crate::catalog::{self, Catalog};
 use crate::config::{BackendName, Config, Flags};
-use crate::controller::keyspace_of;
 use crate::diagnostic::Severity;
 use crate::plan::time::parse_time;
 use crate::query::{Backends, QueryError, Service};
+use crate::repository::keyspace_of;
 use crate::repository::{Listing, SourceFile};
 
 /// Points written at once.
