@@ -117,6 +117,7 @@ async fn first_missing(store: &dyn Backend, from: i64, to: i64) -> Result<i64, B
         aggregate: Aggregate::Count,
         group_by: Vec::new(),
         mapping: String::new(),
+        approximate: false,
         axis: axis.clone(),
         whole: None,
     };

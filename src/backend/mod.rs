@@ -3,6 +3,7 @@
 //! A [`SelectBatch`] is everything an answer needs; a backend fetches it in one request. Requests are built and answers are
 //! decoded by pure functions over bytes. Nothing outside `backend/<name>` knows a wire format.
 
+pub mod capabilities;
 pub mod client;
 pub mod embedded;
 pub mod kairosdb;
@@ -34,6 +35,8 @@ pub struct Selection {
     /// What this backend needs to know of the metric: the entry of the metric's `backends` for it, as JSON text of an object
     /// with sorted keys (empty when there is none).
     pub mapping: String,
+    /// A backend that cannot compute it exactly may estimate; its frame then says so.
+    pub approximate: bool,
     /// The buckets that are read. Those of one batch may differ: an offset reads earlier ones, a window more of them.
     pub axis: TimeAxis,
     /// Also aggregate the points of this range `[start, end)` as one bucket, for the summary.
@@ -95,6 +98,15 @@ pub struct Selected {
 pub struct SelectionFrame {
     /// Ascending by key, no repeats.
     pub groups: Vec<GroupColumn>,
+    /// The values are the backend's estimate, which the selection accepted.
+    pub estimated: bool,
+}
+
+impl From<Vec<GroupColumn>> for SelectionFrame {
+    /// Exact values.
+    fn from(groups: Vec<GroupColumn>) -> SelectionFrame {
+        SelectionFrame { groups, estimated: false }
+    }
 }
 
 /// Why one selection of a batch could not be answered. The others are.

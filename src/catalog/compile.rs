@@ -386,6 +386,7 @@ impl<'a> Builder<'a> {
             approximate: spec.approximate,
             backends: spec.backends.clone(),
             bound,
+            location: spec.location.clone(),
         }
     }
 

@@ -2,12 +2,14 @@
 
 mod compile;
 mod parsed;
+mod portable;
 pub mod publish;
 mod spec;
 mod yaml;
 
 pub use compile::{Compiled, compile, compile_keyspace};
 pub use parsed::{ParsedFile, ParsedFiles};
+pub use portable::check_backend;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use regex::Regex;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Location};
 use crate::formula::{Expr, Template};
 use crate::series::{Aggregate, Fill, Kind, Step};
 
@@ -137,6 +139,8 @@ pub struct Metric {
     pub backends: BTreeMap<String, String>,
     /// The value of the enum parameter that its name held.
     pub bound: Option<(String, String)>,
+    /// Where it is defined.
+    pub location: Location,
 }
 
 /// A named expression with its chart metadata.

@@ -34,17 +34,26 @@ enum Format {
 
 pub fn run(flags: &Flags, args: &CheckArgs, out: &mut impl Write) -> anyhow::Result<Status> {
     let listing = source(flags, args.directory.as_deref())?.list()?;
+    let config = app::read_config(flags)?;
     let catalog = catalog::compile(&listing);
-    let found = &catalog.diagnostics;
+    let mut found = catalog.diagnostics.clone();
+    for keyspace in catalog.keyspaces.values() {
+        // The flag asks about one database, whatever the operator's file says of single keyspaces.
+        let backend = if flags.backend.is_some() { config.backend } else { config.backend_of(&keyspace.name) };
+        found.extend(catalog::check_backend(keyspace, &config.capabilities(backend)));
+    }
+    found.sort_by(|a, b| (&a.location, a.code, &a.message).cmp(&(&b.location, b.code, &b.message)));
+    found.dedup();
     match args.format {
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(found)?)?,
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?,
         Format::Human => found.iter().try_for_each(|diagnostic| write!(out, "{}", human(diagnostic, &listing)))?,
         Format::Github => found.iter().try_for_each(|diagnostic| writeln!(out, "{}", github(diagnostic)))?,
     }
-    let errors = found.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
+    let count = |severity| found.iter().filter(|diagnostic| diagnostic.severity == severity).count();
+    let errors = count(Severity::Error);
     if args.format == Format::Human {
         let files = listing.files.iter().filter(|file| keyspace_of(&file.path).is_some()).count();
-        let (warnings, keyspaces) = (found.len() - errors, catalog.keyspaces.len());
+        let (warnings, keyspaces) = (count(Severity::Warning), catalog.keyspaces.len());
         writeln!(out, "{files} file(s), {keyspaces} sound keyspace(s), {errors} error(s), {warnings} warning(s)")?;
     }
     Ok(Status::of_findings(errors > 0))
@@ -86,9 +95,12 @@ fn github(found: &Diagnostic) -> String {
     let property = |value: &str| text(value).replace(':', "%3A").replace(',', "%2C");
     let hint = found.hint.as_ref().map_or(String::new(), |hint| format!("; {hint}"));
     let place = &found.location;
+    let command = match found.severity {
+        Severity::Note => "notice",
+        severity => severity.as_str(),
+    };
     format!(
-        "::{} file={},line={},col={},title={}::{}",
-        found.severity.as_str(),
+        "::{command} file={},line={},col={},title={}::{}",
         property(&place.file),
         place.line,
         place.column,

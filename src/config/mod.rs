@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::backend::capabilities::{self, Capabilities};
 use crate::series::Step;
 
 /// Which database.
@@ -128,6 +129,23 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The database that a keyspace reads.
+    pub fn backend_of(&self, keyspace: &str) -> BackendName {
+        self.keyspaces.get(keyspace).and_then(|keyspace| keyspace.backend).unwrap_or(self.backend)
+    }
+
+    /// What a database can do, as it is set up here.
+    pub fn capabilities(&self, backend: BackendName) -> Capabilities {
+        match backend {
+            BackendName::Embedded => capabilities::EMBEDDED,
+            BackendName::Kairosdb => capabilities::KAIROSDB,
+            BackendName::M3db if self.m3db.legacy_names => capabilities::M3DB_LEGACY,
+            BackendName::M3db => capabilities::M3DB,
+            BackendName::Elasticsearch => capabilities::ELASTICSEARCH,
+            BackendName::Prometheus => capabilities::PROMETHEUS,
+        }
+    }
+
     /// The databases that some keyspace reads.
     pub fn backends_used(&self) -> Vec<BackendName> {
         let mut names: Vec<BackendName> = self.keyspaces.values().filter_map(|keyspace| keyspace.backend).collect();

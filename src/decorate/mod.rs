@@ -79,6 +79,8 @@ pub struct Surroundings<'a> {
     pub axis: &'a TimeAxis,
     /// The selections that failed, by index.
     pub failed: &'a [Option<SelectionError>],
+    /// The selections whose values are a backend's estimate, by index.
+    pub estimated: &'a [bool],
     /// Buckets that begin before it may have been deleted by the backend.
     pub retained_from: Option<i64>,
     /// The most series of one formula.
@@ -129,6 +131,7 @@ fn evaluation(
     if !formula.selections.is_empty() {
         warnings.extend(retention_warning(surroundings));
     }
+    warnings.extend(estimate_warning(&formula.selections, surroundings.estimated));
     let mut summaries =
         evaluations.summary.map(|evaluated| evaluated.series).unwrap_or_default().into_iter().peekable();
     let series = series.into_iter().map(|(key, column)| {
@@ -186,6 +189,15 @@ fn left_out_warnings(left_out: &[LeftOut]) -> Vec<Warning> {
 
 fn tag_list(tags: &[(String, Arc<str>)]) -> String {
     tags.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
+}
+
+fn estimate_warning(selections: &[usize], estimated: &[bool]) -> Option<Warning> {
+    let count = selections.iter().filter(|selection| estimated.get(**selection) == Some(&true)).count();
+    (count > 0).then(|| Warning {
+        code: "approximate",
+        count: Some(count),
+        detail: format!("{count} metric(s) are the backend's estimate, which they accept with `approximate: true`"),
+    })
 }
 
 fn retention_warning(surroundings: &Surroundings<'_>) -> Option<Warning> {

@@ -12,14 +12,17 @@ pub enum Severity {
     Error,
     /// It can, but somebody should look.
     Warning,
+    /// Something to know.
+    Note,
 }
 
 impl Severity {
-    /// `error` or `warning`.
+    /// `error`, `warning` or `note`.
     pub fn as_str(self) -> &'static str {
         match self {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
         }
     }
 }
@@ -77,6 +80,11 @@ impl Diagnostic {
     /// A warning.
     pub fn warning(code: &'static str, location: Location, message: impl Into<String>) -> Diagnostic {
         Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, location, message) }
+    }
+
+    /// Something to know.
+    pub fn note(code: &'static str, location: Location, message: impl Into<String>) -> Diagnostic {
+        Diagnostic { severity: Severity::Note, ..Diagnostic::error(code, location, message) }
     }
 
     /// The same with a hint.

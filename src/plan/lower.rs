@@ -360,6 +360,7 @@ impl<'a> Lowering<'a> {
             aggregate: metric.aggregate,
             group_by: metric.group_by.to_vec(),
             mapping: metric.backends.get(self.context.backend).cloned().unwrap_or_default(),
+            approximate: metric.approximate,
             axis: frame.axis.clone(),
             whole: (self.summaries && foldable).then_some(frame.whole),
         })

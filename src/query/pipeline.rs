@@ -63,6 +63,7 @@ fn assemble(snapshot: &Snapshot, plan: Plan, selected: Selected) -> Result<Answe
     let surroundings = Surroundings {
         axis: &plan.axis,
         failed: &fetched.failed,
+        estimated: &fetched.estimated,
         retained_from: retained_from(snapshot),
         max_series: snapshot.limits().series,
     };
@@ -97,6 +98,7 @@ struct Fetched {
     buckets: Vec<Input>,
     whole: Vec<Input>,
     failed: Vec<Option<SelectionError>>,
+    estimated: Vec<bool>,
     calls: u32,
 }
 
@@ -107,6 +109,7 @@ impl From<Selected> for Fetched {
             buckets: Vec::with_capacity(count),
             whole: Vec::with_capacity(count),
             failed: Vec::with_capacity(count),
+            estimated: Vec::with_capacity(count),
             calls: selected.calls,
         };
         for frame in selected.frames {
@@ -114,6 +117,7 @@ impl From<Selected> for Fetched {
                 Ok(frame) => (frame, None),
                 Err(error) => (Default::default(), Some(error)),
             };
+            fetched.estimated.push(frame.estimated);
             let whole = frame.groups.iter().map(|group| (group.key.clone(), vec![group.whole]));
             fetched.whole.push(Input { groups: whole.collect() });
             fetched.buckets.push(Input { groups: frame.groups.into_iter().map(|g| (g.key, g.values)).collect() });

@@ -9,6 +9,7 @@ mod functions;
 mod http;
 mod law;
 mod licences;
+mod portable;
 mod real_input;
 #[path = "../support/mod.rs"]
 mod support;

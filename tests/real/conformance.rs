@@ -106,6 +106,7 @@ fn case(line: &str, prefix: &str) -> (String, SelectBatch) {
         aggregate: aggregate.parse().unwrap(),
         group_by: group_by.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect(),
         mapping: String::new(),
+        approximate: false,
         whole: None,
         axis: axis.clone(),
     };
@@ -227,6 +228,7 @@ fn seeded(series: &str) -> impl Strategy<Value = (Vec<Point>, SelectBatch)> {
                 aggregate: aggregate.parse().unwrap(),
                 group_by: groups.iter().map(|tag| tag.to_string()).collect(),
                 mapping: String::new(),
+                approximate: false,
                 whole: Some(WholeRange { from: axis.from(), to: axis.to() }),
                 axis: axis.clone(),
             };

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+pub mod double;
 pub mod law;
 pub mod reference;
 

@@ -120,7 +120,7 @@ impl Scan {
     }
 
     fn finish(self) -> Frames {
-        let frame = |fold: GroupAccumulator| Ok(SelectionFrame { groups: fold.finish()? });
+        let frame = |fold: GroupAccumulator| Ok(SelectionFrame::from(fold.finish()?));
         self.folds.into_iter().map(|fold| fold.and_then(frame)).collect()
     }
 }

@@ -136,13 +136,15 @@ fn frame(
     spent: &mut Spent,
 ) -> Result<SelectionFrame, SelectionError> {
     let columns = fold(read, folded_by(read), first, spent)?;
-    let Some(counts) = counts else { return Ok(SelectionFrame { groups: columns }) };
+    let Some(counts) = counts else { return Ok(columns.into()) };
     let counts = fold(read, Aggregate::Sum, counts, spent)?;
     if columns.len() != counts.len() || columns.iter().zip(&counts).any(|(sum, count)| sum.key != count.key) {
         // Points arrived between the two reads of one request, which KairosDB does one after the other.
         return Err(SelectionError::Refused("a series appeared while it was read; ask again".to_owned()));
     }
-    Ok(SelectionFrame { groups: columns.into_iter().zip(counts).map(|(sum, count)| average(sum, &count)).collect() })
+    Ok(SelectionFrame::from(
+        columns.into_iter().zip(counts).map(|(sum, count)| average(sum, &count)).collect::<Vec<_>>(),
+    ))
 }
 
 /// How what KairosDB answered becomes our buckets: its own buckets are parts of ours.
