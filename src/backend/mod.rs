@@ -192,6 +192,18 @@ pub struct ValuesQuery {
     pub mapping: String,
 }
 
+/// A stored name, and the tags that its stored series bear.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StoredSeries {
+    /// The stored name.
+    pub name: String,
+    /// Some values of each tag: sorted, no repeats, no `""`, at most [`LISTED_VALUES`].
+    pub tags: BTreeMap<String, Vec<String>>,
+}
+
+/// A listing of stored names shows at most so many values of a tag.
+pub const LISTED_VALUES: usize = 20;
+
 /// A database that answers selections.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
@@ -218,6 +230,18 @@ pub trait Backend: Send + Sync + 'static {
         range: Range<i64>,
         limit: usize,
     ) -> Result<(Vec<String>, bool), BackendError>;
+
+    /// The stored names that `pattern` describes (`*` is any text, as [`crate::series::pattern::matches`] has it), sorted, at
+    /// most `limit`, each with its tags as `tag_values` and `select` know them. True: there are more. `init` writes a first
+    /// keyspace from it, and `check --live` looks stored names up.
+    ///
+    /// # Errors
+    /// When the database fails, or its reader cannot list names.
+    async fn list_series(&self, pattern: &str, limit: usize) -> Result<(Vec<StoredSeries>, bool), BackendError> {
+        let _ = (pattern, limit);
+        let reason = "its stored series cannot be listed by this version".to_owned();
+        Err(BackendError::Failed { backend: self.name(), reason })
+    }
 
     /// Stores points; a point of the same series, tags and timestamp is replaced. Acknowledged points survive `kill -9`.
     ///

@@ -7,6 +7,7 @@ pub mod aggregate;
 pub mod axis;
 pub mod column;
 pub mod kind;
+pub mod pattern;
 pub mod step;
 
 pub use axis::{TimeAxis, TooManyBuckets};

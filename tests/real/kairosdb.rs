@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tsdb_ws::backend::kairosdb::KairosDb;
 
+use crate::support::lists_what_it_stores;
 use crate::{address, conformance, unique};
 
 fn backend() -> KairosDb {
@@ -18,4 +19,9 @@ async fn every_case_equals_the_reference() {
 #[tokio::test]
 async fn random_selections_equal_the_reference() {
     conformance::random(&backend(), &unique(), 200).await;
+}
+
+#[tokio::test]
+async fn stored_names_are_listed_with_their_tags() {
+    lists_what_it_stores(&backend(), &unique()).await;
 }

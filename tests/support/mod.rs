@@ -58,3 +58,26 @@ pub fn point(series: &str, tags: &str, timestamp: i64, value: f64) -> Point {
     let tags = tags.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     Point { series: series.to_owned(), tags, timestamp, value }
 }
+
+/// Whatever a backend is: stored names are listed by pattern, with their tags, up to a limit.
+pub async fn lists_what_it_stores(backend: &dyn Backend, prefix: &str) {
+    let name = |series: &str| format!("{prefix}.{series}");
+    let at = 1_700_000_000_000;
+    let points = [
+        point(&name("a"), "host=x,zone=1", at, 1.0),
+        point(&name("a"), "host=y", at, 1.0),
+        point(&name("b"), "", at, 1.0),
+        point(&format!("{prefix}2.c"), "", at, 1.0),
+    ];
+    backend.write(&points).await.unwrap();
+    let pattern = format!("{prefix}.*");
+    let (found, truncated) = backend.list_series(&pattern, 10).await.unwrap();
+    assert!(!truncated);
+    assert_eq!(found.iter().map(|series| &series.name).collect::<Vec<_>>(), [&name("a"), &name("b")]);
+    assert_eq!(found[0].tags.keys().collect::<Vec<_>>(), ["host", "zone"]);
+    assert_eq!(found[0].tags["host"], ["x", "y"]);
+    assert!(found[1].tags.is_empty(), "{found:?}");
+    let (found, truncated) = backend.list_series(&pattern, 1).await.unwrap();
+    assert_eq!((found.len(), truncated), (1, true));
+    assert_eq!(backend.list_series(&name("none"), 10).await.unwrap(), (Vec::new(), false));
+}

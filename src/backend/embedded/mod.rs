@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::{Backend, BackendError, CallPreview, SelectBatch, Selected, Selection, ValuesQuery};
+use super::{Backend, BackendError, CallPreview, SelectBatch, Selected, Selection, StoredSeries, ValuesQuery};
 use crate::series::Point;
 
 const NAME: &str = "embedded";
@@ -191,6 +191,11 @@ impl Backend for EmbeddedStore {
     ) -> Result<(Vec<String>, bool), BackendError> {
         let queries = queries.to_vec();
         self.read(move |connection, cancelled| read::tag_values(connection, &queries, range, limit, cancelled)).await
+    }
+
+    async fn list_series(&self, pattern: &str, limit: usize) -> Result<(Vec<StoredSeries>, bool), BackendError> {
+        let pattern = pattern.to_owned();
+        self.read(move |connection, cancelled| read::list_series(connection, &pattern, limit, cancelled)).await
     }
 
     async fn write(&self, points: &[Point]) -> Result<(), BackendError> {

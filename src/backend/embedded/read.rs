@@ -7,9 +7,11 @@ use std::sync::Arc;
 use rusqlite::{Connection, params_from_iter};
 
 use super::Cancelled;
-use crate::backend::{SelectBatch, SelectLimits, Selection, SelectionError, SelectionFrame, ValuesQuery};
-use crate::series::Tags;
+use crate::backend::{
+    LISTED_VALUES, SelectBatch, SelectLimits, Selection, SelectionError, SelectionFrame, StoredSeries, ValuesQuery,
+};
 use crate::series::aggregate::{GroupAccumulator, read_from};
+use crate::series::{Tags, pattern};
 
 /// Values of a filter's tag that are handed to SQLite at most; it only narrows the search, and what it finds is checked again.
 const NARROWING_VALUES: usize = 500;
@@ -228,4 +230,37 @@ pub(super) fn tag_values(
         }
     }
     Ok((values, false))
+}
+
+/// The stored names that a pattern describes: sorted, at most `limit`, and whether there are more.
+pub(super) fn list_series(
+    connection: &Connection,
+    pattern: &str,
+    limit: usize,
+    cancelled: &Cancelled,
+) -> rusqlite::Result<(Vec<StoredSeries>, bool)> {
+    let mut names = connection.prepare_cached("SELECT DISTINCT name FROM series ORDER BY name")?;
+    let mut tags = connection.prepare_cached("SELECT DISTINCT name, value FROM tag WHERE series_name = ?1")?;
+    let mut found = Vec::new();
+    let mut rows = names.query([])?;
+    while let Some(row) = rows.next()? {
+        cancelled.check()?;
+        let name: String = row.get(0)?;
+        if !pattern::matches(pattern, &name) {
+            continue;
+        }
+        if found.len() == limit {
+            return Ok((found, true));
+        }
+        let mut series = StoredSeries { tags: BTreeMap::new(), name };
+        let mut values = tags.query([&series.name])?;
+        while let Some(row) = values.next()? {
+            let listed: &mut Vec<String> = series.tags.entry(row.get(0)?).or_default();
+            if listed.len() < LISTED_VALUES {
+                listed.push(row.get(1)?);
+            }
+        }
+        found.push(series);
+    }
+    Ok((found, false))
 }

@@ -21,7 +21,7 @@ pub enum Outcome {
 }
 
 /// KairosDB's own tag of a series that has none; it does not show.
-const UNTAGGED: &str = "_untagged";
+pub const UNTAGGED: &str = "_untagged";
 
 #[derive(Deserialize)]
 struct Answer {

@@ -2,7 +2,8 @@
 //!
 //! - `request` makes one query of a batch, and says what of it KairosDB computes and what is folded here;
 //! - `decode` reads its answer into frames;
-//! - `write` makes the bodies that store points.
+//! - `write` makes the bodies that store points;
+//! - `listing` asks for stored names and their tags.
 //!
 //! KairosDB aggregates `sum`, `min`, `max` and `count` exactly, and `avg` is read as sum and count. Its own buckets follow
 //! midnights and its own calendar, so that it is asked for buckets of a length that all of ours are multiples of, anchored at
@@ -10,6 +11,7 @@
 //! know nothing of ties: their points are read raw. So are those of counters and of distinct counts, by stored series.
 
 mod decode;
+mod listing;
 mod request;
 mod write;
 
@@ -21,13 +23,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::client::{Client, Reply};
-use super::{Backend, BackendError, CallPreview, SelectBatch, Selected, SelectionError, SelectionFrame, ValuesQuery};
+use super::{
+    Backend, BackendError, CallPreview, SelectBatch, Selected, SelectionError, SelectionFrame, StoredSeries,
+    ValuesQuery,
+};
 use crate::series::Point;
 use decode::Outcome;
 use request::{Call, Depth};
 
 const NAME: &str = "kairosdb";
 const QUERY: &str = "/api/v1/datapoints/query";
+const NAMES: &str = "/api/v1/metricnames";
+const TAGS: &str = "/api/v1/datapoints/query/tags";
 const WRITE: &str = "/api/v1/datapoints";
 const HEALTH: &str = "/api/v1/health/check";
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -181,6 +188,25 @@ impl Backend for KairosDb {
         values.remove("");
         let truncated = values.len() > limit;
         Ok((values.into_iter().take(limit).collect(), truncated))
+    }
+
+    async fn list_series(&self, pattern: &str, limit: usize) -> Result<(Vec<StoredSeries>, bool), BackendError> {
+        let reply = self.client.get(NAMES).await?;
+        if reply.status != 200 {
+            return Err(self.failed(reply.words()));
+        }
+        let mut names = listing::names(&reply.body, pattern).map_err(|reason| self.failed(reason))?;
+        let truncated = names.len() > limit;
+        names.truncate(limit);
+        if names.is_empty() {
+            return Ok((Vec::new(), truncated));
+        }
+        let reply = self.client.post(TAGS, &[JSON], listing::tags_body(&names)).await?;
+        if reply.status != 200 {
+            return Err(self.failed(reply.words()));
+        }
+        let series = listing::stored_series(&reply.body, names).map_err(|reason| self.failed(reason))?;
+        Ok((series, truncated))
     }
 
     async fn write(&self, points: &[Point]) -> Result<(), BackendError> {
