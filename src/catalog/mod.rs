@@ -1,6 +1,7 @@
 //! The catalog: keyspaces, metrics, formulas, charts and their graph; compiled, checked, immutable.
 
 mod compile;
+mod experiment;
 mod parsed;
 mod portable;
 pub mod publish;
@@ -8,6 +9,7 @@ mod spec;
 mod yaml;
 
 pub use compile::{Compiled, compile, compile_keyspace};
+pub use experiment::Experiment;
 pub use parsed::{ParsedFile, ParsedFiles};
 pub use portable::check_backend;
 
@@ -51,6 +53,8 @@ pub struct Keyspace {
     pub resolution: Step,
     /// How late points may still arrive, in milliseconds.
     pub settle: i64,
+    /// What its formulas are compared by.
+    pub experiment: Option<Experiment>,
     /// By name.
     pub parameters: BTreeMap<String, Parameter>,
     /// Metrics and formulas by name, names that hold an enum expanded.
@@ -131,6 +135,8 @@ pub struct Metric {
     pub fill: Fill,
     /// Its unit, for people.
     pub unit: Option<String>,
+    /// The metric of whose things it counts some, each at most once.
+    pub part_of: Option<String>,
     /// For people.
     pub description: Option<String>,
     /// Accepts a backend's estimate.

@@ -36,6 +36,25 @@ impl Node {
         }
     }
 
+    /// The value of a mapping's key.
+    pub fn get(&self, name: &str) -> Option<&Node> {
+        match &self.kind {
+            NodeKind::Mapping(entries) => {
+                entries.iter().find(|(key, _)| key.text() == Some(name)).map(|(_, value)| value)
+            }
+            _ => None,
+        }
+    }
+
+    /// How many entries or items it has.
+    pub fn len(&self) -> usize {
+        match &self.kind {
+            NodeKind::Scalar(_) => 0,
+            NodeKind::Sequence(items) => items.len(),
+            NodeKind::Mapping(entries) => entries.len(),
+        }
+    }
+
     pub fn is_null(&self) -> bool {
         self.plain && matches!(&self.kind, NodeKind::Scalar(text) if matches!(text.as_str(), "" | "~" | "null"))
     }

@@ -4,6 +4,7 @@
 
 mod chart;
 mod check;
+mod comparison;
 mod documents;
 mod explain;
 mod load;

@@ -47,6 +47,9 @@ pub struct RequestArgs {
     /// Also each formula over the range as one bucket
     #[arg(long)]
     summary: bool,
+    /// Also the variations of the keyspace's experiment against its control
+    #[arg(long)]
+    compare: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -109,7 +112,8 @@ impl RequestArgs {
             [all] if all == "*" => json!("*"),
             names => json!(names),
         };
-        let mut body = json!({ "formulas": formulas, "summary": self.summary, "params": self.params()? });
+        let mut body =
+            json!({ "formulas": formulas, "summary": self.summary, "compare": self.compare, "params": self.params()? });
         let texts = [("from", &self.from), ("to", &self.to), ("step", &self.step), ("timezone", &self.timezone)];
         for (field, text) in texts {
             if let Some(text) = text {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::comparison;
 use super::show::{self, Times};
 use crate::query::{Answer, Evaluation, SeriesResult, Summary};
 
@@ -22,6 +23,7 @@ pub fn write(answer: &Answer, out: &mut impl Write) -> io::Result<()> {
             continue;
         }
         rows(evaluation, &timestamps, &answer.timezone, out)?;
+        comparison::write(evaluation, out)?;
     }
     Ok(())
 }

@@ -1,12 +1,18 @@
 //! What was evaluated and what a UI needs to know about it → results. Pure.
 
+mod compare;
+
+pub use compare::{Comparison, SampleRatio, Sides};
+
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use self::compare::Comparer;
 use crate::backend::SelectionError;
+use crate::catalog::Experiment;
 use crate::eval::{Evaluated, LeftOut};
-use crate::plan::{FormulaError, PlannedEntry, PlannedFormula};
+use crate::plan::{FormulaError, PlannedComparison, PlannedEntry, PlannedFormula};
 use crate::series::{Column, TimeAxis};
 
 /// The answer to one entry of a request.
@@ -29,6 +35,8 @@ pub struct Evaluation {
     pub expr: String,
     /// In the order of their tags.
     pub series: Vec<SeriesResult>,
+    /// Whether the traffic was split as declared, where variations were compared.
+    pub sample_ratio: Option<SampleRatio>,
     /// Never an error.
     pub warnings: Vec<Warning>,
 }
@@ -42,6 +50,8 @@ pub struct SeriesResult {
     pub column: Column,
     /// The formula over the range as one bucket, where it was asked for.
     pub summary: Option<Summary>,
+    /// The series against the control's, where variations were compared; `None` inside for the control itself.
+    pub comparison: Option<Option<Comparison>>,
 }
 
 /// The formula over the range as one bucket.
@@ -71,6 +81,8 @@ pub struct Evaluations {
     pub buckets: Evaluated,
     /// Over the range as one bucket, where the entry carries summaries.
     pub summary: Option<Evaluated>,
+    /// What its variations are compared by, where they are.
+    pub sides: Option<Sides>,
 }
 
 /// What an answer knows beside its values.
@@ -85,6 +97,8 @@ pub struct Surroundings<'a> {
     pub retained_from: Option<i64>,
     /// The most series of one formula.
     pub max_series: usize,
+    /// The keyspace's.
+    pub experiment: Option<&'a Experiment>,
 }
 
 /// Makes the result of an entry. `tags` are the names of its series' tags.
@@ -132,8 +146,14 @@ fn evaluation(
         warnings.extend(retention_warning(surroundings));
     }
     warnings.extend(estimate_warning(&formula.selections, surroundings.estimated));
-    let mut summaries =
-        evaluations.summary.map(|evaluated| evaluated.series).unwrap_or_default().into_iter().peekable();
+    let summary = evaluations.summary.unwrap_or_default();
+    let mut comparisons = Comparisons::default();
+    if let Some(planned) = &formula.comparison {
+        comparisons = compared(planned, tags, &series, &summary, evaluations.sides.as_ref(), surroundings.experiment);
+    }
+    warnings.extend(comparisons.warnings);
+    let mut comparisons_of_series = comparisons.of_series.into_iter();
+    let mut summaries = summary.series.into_iter().peekable();
     let series = series.into_iter().map(|(key, column)| {
         // Both lists ascend by key; a key that the summary lacks has no value in it.
         while summaries.next_if(|(other, _)| *other < key).is_some() {}
@@ -142,9 +162,50 @@ fn evaluation(
             tags: tags.iter().cloned().zip(key).collect(),
             column,
             summary: formula.summary.then(|| summary_of(summary.as_ref(), formula.no_summary)),
+            comparison: comparisons_of_series.next(),
         }
     });
-    Ok(Evaluation { expr: formula.expr, series: series.collect(), warnings })
+    let series = series.collect();
+    Ok(Evaluation { expr: formula.expr, series, sample_ratio: comparisons.sample_ratio, warnings })
+}
+
+/// What comparing one formula's variations came to.
+#[derive(Default)]
+struct Comparisons {
+    /// One for each series; none where they are not compared.
+    of_series: Vec<Option<Comparison>>,
+    sample_ratio: Option<SampleRatio>,
+    warnings: Vec<Warning>,
+}
+
+fn compared(
+    planned: &Result<PlannedComparison, String>,
+    tags: &[String],
+    series: &[(Vec<Arc<str>>, Column)],
+    summaries: &Evaluated,
+    sides: Option<&Sides>,
+    experiment: Option<&Experiment>,
+) -> Comparisons {
+    let refused = |reason: &str| Warning {
+        code: "not_compared",
+        count: None,
+        detail: format!("the variations are not compared: {reason}"),
+    };
+    let planned = match planned {
+        Ok(planned) => planned,
+        Err(reason) => return Comparisons { warnings: vec![refused(reason)], ..Comparisons::default() },
+    };
+    let comparer = experiment.zip(sides).and_then(|(experiment, sides)| {
+        let comparer = Comparer::new(experiment, planned, tags, summaries, sides)?;
+        Some((comparer, experiment, sides))
+    });
+    let Some((comparer, experiment, sides)) = comparer else { return Comparisons::default() };
+    let sample_ratio = compare::sample_ratio(experiment, planned, sides);
+    Comparisons {
+        of_series: series.iter().map(|(key, _)| comparer.compare(key)).collect(),
+        warnings: compare::warnings(experiment, planned, sides, sample_ratio.as_ref()),
+        sample_ratio,
+    }
 }
 
 fn summary_of(column: Option<&Column>, no_summary: Option<&'static str>) -> Summary {

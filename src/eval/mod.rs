@@ -10,6 +10,7 @@
 mod across;
 mod kernel;
 mod run;
+pub mod statistics;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -36,6 +36,8 @@ pub struct RequestBody {
     pub max_points: Option<u32>,
     /// Whether every series carries its summary.
     pub summary: Option<bool>,
+    /// Whether the variations of the keyspace's experiment are compared with its control; carries summaries.
+    pub compare: Option<bool>,
     /// Parameters for every entry.
     #[schema(value_type = Option<Object>)]
     pub params: Option<BTreeMap<String, Value>>,
@@ -98,6 +100,8 @@ pub struct QueryParameters {
     max_points: Option<u32>,
     /// Whether every series carries its summary.
     summary: Option<bool>,
+    /// Whether the variations of the keyspace's experiment are compared with its control; carries summaries.
+    compare: Option<bool>,
     /// A parameter of the keyspace, under its own name; repeated: any of these values.
     #[param(rename = "param.NAME")]
     param: Option<Vec<String>>,
@@ -174,6 +178,8 @@ pub struct ResultBody {
     pub chart: Option<Value>,
     /// In the order of their tags.
     pub series: Option<Vec<SeriesBody>>,
+    /// Whether the traffic was split as the keyspace declares, where variations were compared.
+    pub sample_ratio: Option<SampleRatioBody>,
     /// What a reader of the series should know.
     pub warnings: Option<Vec<WarningBody>>,
     /// Why there are no series.
@@ -194,6 +200,46 @@ pub struct SeriesBody {
     pub summary: Option<f64>,
     /// Why `summary` is null.
     pub summary_reason: Option<String>,
+    /// The series against the control's, where that was asked for; null for the control itself.
+    pub compare: Option<ComparisonBody>,
+}
+
+/// A variation against the control, over the range. What could not be told is null, and `reason` says why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ComparisonBody {
+    /// The variation's summary less the control's.
+    pub difference: Option<f64>,
+    /// The difference over the control's size; null where that is near zero.
+    pub lift: Option<f64>,
+    /// The lower end of the 95 % interval of the difference.
+    pub low: Option<f64>,
+    /// The upper end of the 95 % interval of the difference.
+    pub high: Option<f64>,
+    /// The lower end of the 95 % interval of the lift.
+    pub lift_low: Option<f64>,
+    /// The upper end of the 95 % interval of the lift.
+    pub lift_high: Option<f64>,
+    /// Of the two-sided test that there is no difference; not adjusted for several comparisons or for looking often.
+    pub p_value: Option<f64>,
+    /// `no_data`, `no_control`, `not_a_proportion`, `not_the_exposures` or `too_few`.
+    pub reason: Option<String>,
+}
+
+/// Whether what was assigned to the variations fits the declared split.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SampleRatioBody {
+    /// What was counted.
+    pub metric: String,
+    /// By variation.
+    pub observed: BTreeMap<String, f64>,
+    /// By variation.
+    pub expected: BTreeMap<String, f64>,
+    /// Of the chi-squared test; null where there are too few, or what was counted are no whole numbers.
+    pub p_value: Option<f64>,
+    /// Whether the p-value is under 0.001.
+    pub mismatch: bool,
 }
 
 /// Something that a reader of the series should know.
@@ -291,6 +337,9 @@ pub struct CatalogueBody {
     pub timezone: String,
     /// The finest step.
     pub resolution: String,
+    /// Tag, control, split and exposures of its experiment.
+    #[schema(value_type = Option<Object>)]
+    pub experiment: Option<Value>,
     /// By name: type, pattern, values, min, max, default, optional, description.
     #[schema(value_type = Object)]
     pub parameters: Value,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::query::{Entry, Formulas, InputError, QueryError, Request};
 
-const KNOWN: &str = "formula, from, to, step, timezone, max_points, summary and param.NAME";
+const KNOWN: &str = "formula, from, to, step, timezone, max_points, summary, compare and param.NAME";
 const KNOWN_OF_VALUES: &str = "from, to and param.NAME";
 
 /// A request out of `formula` (repeated), `param.NAME` (repeated: a list) and the fields of a body.
@@ -18,7 +18,7 @@ pub fn request(query: &str) -> Result<Request, QueryError> {
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match name.as_ref() {
             "formula" => reader.formula(&value),
-            "summary" => reader.flag("summary", &value),
+            "summary" | "compare" => reader.flag(&name, &value),
             "max_points" => reader.number("max_points", &value),
             "from" | "to" | "step" | "timezone" => reader.field(&name, value.as_ref().into()),
             _ => reader.parameter(&name, &value, KNOWN),
@@ -149,9 +149,10 @@ mod tests {
     #[test]
     fn a_full_query_is_the_same_as_its_body() {
         let query = "formula=a&formula=b%20c&from=now-6h&to=1795305600000&step=1m&timezone=Europe%2FParis&max_points=10\
-                     &summary=true&param.x=1&param.y=a&param.y=b";
+                     &summary=true&compare=true&param.x=1&param.y=a&param.y=b";
         let body = json!({ "formulas": ["a", "b c"], "from": "now-6h", "to": "1795305600000", "step": "1m",
-            "timezone": "Europe/Paris", "max_points": 10, "summary": true, "params": { "x": "1", "y": ["a", "b"] } });
+            "timezone": "Europe/Paris", "max_points": 10, "summary": true, "compare": true,
+            "params": { "x": "1", "y": ["a", "b"] } });
         assert_eq!(request(query).unwrap(), Request::from_json(&body).unwrap());
         assert_eq!(request("formula=*").unwrap().formulas, Formulas::All);
     }

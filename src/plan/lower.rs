@@ -1,5 +1,9 @@
 //! Trees of formulas → one program and its selections. Nothing recurses: references may be 256 deep and trees thousands.
 
+mod compare;
+
+pub use compare::{PlannedComparison, Proportionality};
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -107,11 +111,15 @@ impl<'a> Lowering<'a> {
         formula: &'a Formula,
         bindings: &Bindings<'a>,
         summary: bool,
+        compare: bool,
     ) -> Result<PlannedFormula, FormulaError> {
         let output = self.tree(formula, bindings)?;
         let expr = completed_text(formula, bindings)?;
-        let (selections, no_summary) = self.reads_of(output);
-        Ok(PlannedFormula { expr, output, summary, no_summary, selections })
+        let comparison = compare.then(|| self.comparison(formula, output, bindings));
+        let mut outputs = vec![output];
+        outputs.extend(comparison.iter().flatten().map(|planned| planned.exposures.0));
+        let (selections, no_summary) = self.reads_of(outputs);
+        Ok(PlannedFormula { expr, output, summary, no_summary, comparison, selections })
     }
 
     fn tree(&mut self, formula: &'a Formula, bindings: &Bindings<'a>) -> Result<NodeId, FormulaError> {
@@ -389,12 +397,12 @@ impl<'a> Lowering<'a> {
         })
     }
 
-    /// The inputs that a node depends on, ascending, and why it may have no value over the whole range as one bucket.
-    fn reads_of(&self, output: NodeId) -> (Vec<usize>, Option<&'static str>) {
+    /// The inputs that nodes depend on, ascending, and why it may have no value over the whole range as one bucket.
+    fn reads_of(&self, outputs: Vec<NodeId>) -> (Vec<usize>, Option<&'static str>) {
         let mut seen = BTreeSet::new();
         let mut inputs = BTreeSet::new();
         let mut reason = None;
-        let mut pending = vec![output];
+        let mut pending = outputs;
         while let Some(node) = pending.pop() {
             if !seen.insert(node) {
                 continue;

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 pub use bindings::{Bindings, Bound};
+pub use lower::{PlannedComparison, Proportionality};
 pub use request::{Entry, Formulas, InputError, Request};
 
 use crate::backend::{SelectBatch, SelectLimits, Selection};
@@ -66,6 +67,8 @@ pub struct PlannedFormula {
     pub summary: bool,
     /// Why a summary may be null: it has functions that mean nothing over the range as one bucket.
     pub no_summary: Option<&'static str>,
+    /// What its variations are compared by, or why they cannot be; where that was asked for.
+    pub comparison: Option<Result<PlannedComparison, String>>,
     /// The selections that it depends on, ascending.
     pub selections: Vec<usize>,
 }
@@ -135,7 +138,12 @@ pub struct Context<'a> {
 pub fn plan(context: &Context<'_>, request: &Request) -> Result<Plan, PlanError> {
     let (entries, params) = entries(context, request)?;
     let window = window(context, request, entries.len())?;
-    let summary_of = |formula: &Formula| request.summary || formula.chart.as_ref().is_some_and(chart::always_summary);
+    if request.compare && context.keyspace.experiment.is_none() {
+        let detail = "the keyspace declares no `experiment`, so that there is nothing to compare";
+        return Err(PlanError::Input(vec![InputError::new("/compare", "no_experiment", detail)]));
+    }
+    let always = request.summary || request.compare;
+    let summary_of = |formula: &Formula| always || formula.chart.as_ref().is_some_and(chart::always_summary);
     let summaries = entries.iter().any(|entry| formula_of(context, &entry.formula).is_ok_and(|f| summary_of(f)));
 
     let frames = frame::Frames::new(&window.axis, window.step, &window.timezone, context.limits.answer_points);
@@ -147,7 +155,7 @@ pub fn plan(context: &Context<'_>, request: &Request) -> Result<Plan, PlanError>
             Ok(formula) => PlannedEntry {
                 name,
                 chart: formula.chart.as_ref().and_then(|chart| chart::complete(chart, &bindings, formula)),
-                outcome: lowering.formula(formula, &bindings, summary_of(formula)),
+                outcome: lowering.formula(formula, &bindings, summary_of(formula), request.compare),
                 formula: entry.formula,
             },
             Err(error) => PlannedEntry { name, formula: entry.formula, chart: None, outcome: Err(error) },

@@ -23,6 +23,8 @@ pub struct Request {
     pub max_points: Option<usize>,
     /// Whether every series carries its summary.
     pub summary: bool,
+    /// Whether the variations of the keyspace's experiment are compared; carries summaries.
+    pub compare: bool,
     /// Parameters for every entry.
     pub params: BTreeMap<String, Value>,
 }
@@ -88,7 +90,7 @@ pub fn pointer(parent: &str, key: &str) -> String {
     format!("{parent}/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-const FIELDS: [&str; 8] = ["formulas", "from", "to", "step", "timezone", "max_points", "summary", "params"];
+const FIELDS: [&str; 9] = ["formulas", "from", "to", "step", "timezone", "max_points", "summary", "compare", "params"];
 const ENTRY_FIELDS: [&str; 3] = ["formula", "name", "params"];
 /// The longest name of an entry in an answer, in bytes.
 const MAX_NAME: usize = 200;
@@ -112,6 +114,7 @@ impl Request {
             timezone: reader.text("/timezone", body.get("timezone")),
             max_points: reader.max_points(body.get("max_points")),
             summary: reader.flag("/summary", body.get("summary")),
+            compare: reader.flag("/compare", body.get("compare")),
             params: reader.params("/params", body.get("params")),
         };
         if reader.errors.is_empty() { Ok(request) } else { Err(reader.errors) }
@@ -301,13 +304,13 @@ mod tests {
         let request = Request::from_json(&json!({
             "formulas": ["a", { "formula": "b", "name": "c", "params": { "module": "search" } }],
             "from": "now-6h", "to": 1_795_305_600_000_i64, "step": "1m", "timezone": "UTC", "max_points": 10,
-            "summary": true, "params": { "experiment": "exp-42" }
+            "summary": true, "compare": true, "params": { "experiment": "exp-42" }
         }))
         .unwrap();
         let Formulas::Entries(entries) = &request.formulas else { panic!("entries") };
         assert_eq!(entries[1].answer_name(), "c");
         assert_eq!(request.step.unwrap().to_string(), "1m");
-        assert!(request.summary);
+        assert!(request.summary && request.compare);
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub fn catalogue(keyspace: &Keyspace) -> Value {
         "owner": keyspace.owner,
         "timezone": keyspace.timezone.iana_name().unwrap_or("UTC"),
         "resolution": keyspace.resolution.to_string(),
+        "experiment": keyspace.experiment,
         "parameters": parameters,
         "formulas": formulas.collect::<Vec<Value>>(),
     }))

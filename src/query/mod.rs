@@ -9,7 +9,7 @@ mod values;
 
 pub use service::{Backends, Clock, Service};
 
-pub use crate::decorate::{Evaluation, FormulaResult, SeriesResult, Summary, Warning};
+pub use crate::decorate::{Comparison, Evaluation, FormulaResult, SampleRatio, SeriesResult, Summary, Warning};
 pub use crate::plan::{Entry, FormulaError, Formulas, InputError, LimitExceeded, PlanError, Request};
 
 use std::time::Duration;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use super::service::Snapshot;
 use super::{Answer, QueryError, Request, Stats};
 use crate::backend::{BackendError, Selected, SelectionError};
-use crate::decorate::{self, Evaluations, FormulaResult, Surroundings};
+use crate::decorate::{self, Evaluations, FormulaResult, Sides, Surroundings};
 use crate::eval::{self, Evaluated, Extent, Input, NodeId};
-use crate::plan::{self, Plan, PlannedEntry};
+use crate::plan::{self, Plan, PlannedComparison, PlannedEntry};
 use crate::series::TimeAxis;
 
 /// Answers of more cells than this are evaluated on a thread of their own, so that they keep no worker from other requests.
@@ -55,10 +55,11 @@ fn assemble(snapshot: &Snapshot, plan: Plan, selected: Selected) -> Result<Answe
     let buckets = evaluation.outputs;
     check_size(snapshot, &plan, &buckets)?;
     let whole = Extent::Whole(&evaluation.chosen);
-    let summaries = match outputs.summarised.is_empty() {
+    let mut summaries = match outputs.summarised.is_empty() {
         true => Vec::new(),
-        false => eval::evaluate(&plan.program, &outputs.summarised, &fetched.whole, whole, snapshot.now).outputs,
+        false => eval::evaluate(&plan.program, &outputs.whole(), &fetched.whole, whole, snapshot.now).outputs,
     };
+    let mut sides = summaries.split_off(outputs.summarised.len()).into_iter();
 
     let surroundings = Surroundings {
         axis: &plan.axis,
@@ -66,13 +67,19 @@ fn assemble(snapshot: &Snapshot, plan: Plan, selected: Selected) -> Result<Answe
         estimated: &fetched.estimated,
         retained_from: retained_from(snapshot),
         max_series: snapshot.limits().series,
+        experiment: snapshot.keyspace.experiment.as_ref(),
     };
     let (mut buckets, mut summaries) = (buckets.into_iter(), summaries.into_iter());
     let results = plan.entries.into_iter().zip(outputs.entries).map(|(entry, output)| {
         let tags = output.map(|(node, _)| &plan.program.nodes[node.0 as usize].tags[..]).unwrap_or_default();
         let evaluations = output.and_then(|(_, summary)| {
             let summary = summary.then(|| summaries.next()).flatten();
-            buckets.next().map(|buckets| Evaluations { buckets, summary })
+            let sides = comparison_of(&entry).and_then(|planned| {
+                let (numerator, denominator, exposures) = (sides.next()?, sides.next()?, sides.next()?);
+                let tags = plan.program.nodes[planned.exposures.0.0 as usize].tags.clone();
+                Some(Sides { numerator, denominator, exposures: (exposures, tags) })
+            });
+            buckets.next().map(|buckets| Evaluations { buckets, summary, sides })
         });
         decorate::decorate(entry, tags, evaluations, &surroundings)
     });
@@ -131,6 +138,8 @@ impl From<Selected> for Fetched {
 struct Outputs {
     all: Vec<NodeId>,
     summarised: Vec<NodeId>,
+    /// For each entry whose variations are compared: numerator, denominator and exposures.
+    compared: Vec<NodeId>,
     /// For each entry its node and whether it is summarised; `None` where the entry failed.
     entries: Vec<Option<(NodeId, bool)>>,
 }
@@ -141,13 +150,28 @@ impl Outputs {
             let formula = entry.outcome.as_ref().ok()?;
             decorate::failure(formula, failed).is_none().then_some((formula.output, formula.summary))
         };
+        let sides = |entry: &PlannedEntry| {
+            let planned = output(entry).and_then(|_| comparison_of(entry))?;
+            Some([planned.numerator, planned.denominator, planned.exposures.0])
+        };
+        let compared = entries.iter().filter_map(sides).flatten().collect();
         let entries: Vec<Option<(NodeId, bool)>> = entries.iter().map(output).collect();
         Outputs {
+            compared,
             all: entries.iter().flatten().map(|(node, _)| *node).collect(),
             summarised: entries.iter().flatten().filter(|(_, summary)| *summary).map(|(node, _)| *node).collect(),
             entries,
         }
     }
+
+    /// What is evaluated over the range as one bucket.
+    fn whole(&self) -> Vec<NodeId> {
+        self.summarised.iter().chain(&self.compared).copied().collect()
+    }
+}
+
+fn comparison_of(entry: &PlannedEntry) -> Option<&PlannedComparison> {
+    entry.outcome.as_ref().ok()?.comparison.as_ref()?.as_ref().ok()
 }
 
 /// Refuses an answer of more points than the limit, and names the step that would fit.

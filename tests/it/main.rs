@@ -4,6 +4,7 @@
 
 mod catalog;
 mod embedded;
+mod experiment;
 mod formula;
 mod functions;
 mod http;

@@ -55,6 +55,7 @@ impl Builder<'_> {
             aggregate: spec.aggregate,
             fill: spec.fill.unwrap_or_else(|| spec.kind.default_fill(spec.aggregate)),
             unit: spec.unit.clone(),
+            part_of: spec.part_of.as_ref().map(|(whole, _)| whole.clone()),
             description: spec.description.clone(),
             approximate: spec.approximate,
             backends: spec.backends.clone(),

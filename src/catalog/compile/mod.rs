@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 
 use super::parsed::{ParsedFile, ParsedFiles, start_of};
 use super::spec::Spec;
-use super::{Catalog, Definition, Keyspace, Parameter};
+use super::{Catalog, Definition, Keyspace, Parameter, experiment};
 use crate::diagnostic::{Diagnostic, Location, Severity};
 use crate::repository::{self, Listing, keyspace_of};
 use crate::series::{Step, StepUnit};
@@ -116,6 +116,10 @@ impl<'a> Builder<'a> {
         let specs: Vec<&Spec> = paths.iter().map(|path| &self.files[*path].spec).collect();
         let parameters = self.parameters(&specs);
         let definitions = self.definitions(&specs, &parameters);
+        let experiment = match self.complete {
+            true => experiment::resolve(&specs, &definitions, &mut self.faults),
+            false => None,
+        };
         let text = |field: &str| specs.iter().find_map(|spec| spec.texts.get(field)).cloned();
         let minutes = |count| Step::new(count, StepUnit::Minute);
         let zone = |text: &str| TimeZone::get(text).ok();
@@ -132,6 +136,7 @@ impl<'a> Builder<'a> {
             timezone,
             resolution,
             settle: settle.nominal_millis(),
+            experiment,
             parameters,
             definitions,
         };

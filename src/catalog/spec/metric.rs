@@ -31,6 +31,7 @@ impl Reader<'_> {
             aggregate: Aggregate::Sum,
             fill: None,
             unit: None,
+            part_of: None,
             description: None,
             approximate: false,
             backends: BTreeMap::new(),
@@ -48,6 +49,7 @@ impl Reader<'_> {
             "aggregate",
             "fill",
             "unit",
+            "part_of",
             "description",
             "approximate",
             "backends",
@@ -73,6 +75,7 @@ impl Reader<'_> {
                     metric.fill = self.one_of(value, read, "none, zero, previous");
                 }
                 "unit" => metric.unit = self.text(value),
+                "part_of" => metric.part_of = self.text(value).map(|name| (name, value.location.clone())),
                 "description" => metric.description = self.text(value),
                 "approximate" => metric.approximate = self.flag(value),
                 _ => {

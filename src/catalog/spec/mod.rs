@@ -1,11 +1,13 @@
 //! Nodes → what a keyspace file says, every fault gathered.
 
 mod chart;
+mod experiment;
 mod formula;
 mod metric;
 mod parameter;
 mod reader;
 
+pub use experiment::ExperimentSpec;
 pub use reader::is_reserved;
 
 use std::collections::BTreeMap;
@@ -30,6 +32,8 @@ pub struct MetricSpec {
     pub aggregate: Aggregate,
     pub fill: Option<Fill>,
     pub unit: Option<String>,
+    /// The metric of whose things it counts some, and where that is said.
+    pub part_of: Option<(String, Location)>,
     pub description: Option<String>,
     pub approximate: bool,
     pub backends: BTreeMap<String, String>,
@@ -55,6 +59,7 @@ pub struct Spec {
     pub parameters: Vec<(String, Location, Parameter)>,
     pub default_tags: BTreeMap<String, Option<Vec<Template>>>,
     pub default_group_by: Option<Vec<String>>,
+    pub experiment: Option<ExperimentSpec>,
     pub metrics: Vec<(String, MetricSpec)>,
     pub formulas: Vec<(String, FormulaSpec)>,
 }
@@ -63,7 +68,7 @@ pub struct Spec {
 pub fn read(node: &Node, faults: &mut Vec<Diagnostic>) -> Spec {
     let mut reader = Reader { faults };
     let mut spec = Spec::default();
-    const FIELDS: [&str; 11] = [
+    const FIELDS: [&str; 12] = [
         "title",
         "description",
         "owner",
@@ -73,6 +78,7 @@ pub fn read(node: &Node, faults: &mut Vec<Diagnostic>) -> Spec {
         "include",
         "parameters",
         "defaults",
+        "experiment",
         "metrics",
         "formulas",
     ];
@@ -88,6 +94,7 @@ pub fn read(node: &Node, faults: &mut Vec<Diagnostic>) -> Spec {
                     }
                 }
             }
+            "experiment" => spec.experiment = reader.experiment(value),
             "metrics" => {
                 for (name, key, value) in reader.entries(value) {
                     reader.check_name(&name, key);

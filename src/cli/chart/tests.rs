@@ -16,8 +16,10 @@ fn answer(unit: &str, lines: &[(&str, &[f64])]) -> Answer {
         tags: if tag.is_empty() { Vec::new() } else { vec![("variation".to_owned(), Arc::from(*tag))] },
         column: Column { values: values.to_vec(), undefined: None },
         summary: (*tag == "a").then_some(Summary::Value(0.5)),
+        comparison: None,
     });
-    let evaluation = Evaluation { expr: String::new(), series: series.collect(), warnings: Vec::new() };
+    let evaluation =
+        Evaluation { expr: String::new(), series: series.collect(), sample_ratio: None, warnings: Vec::new() };
     Answer {
         keyspace: "shop".to_owned(),
         revision: "r".to_owned(),

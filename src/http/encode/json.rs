@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::number::{write_integer, write_value};
-use crate::query::{Answer, Evaluation, FormulaResult, SeriesResult, Summary};
+use crate::query::{Answer, Comparison, Evaluation, FormulaResult, SampleRatio, SeriesResult, Summary};
 
 /// A guess at the bytes of a value with its comma, so that the body is rarely moved while it grows.
 const BYTES_A_VALUE: usize = 12;
@@ -60,6 +60,10 @@ fn write_result(out: &mut Vec<u8>, result: &FormulaResult) {
 fn write_evaluation(out: &mut Vec<u8>, evaluation: &Evaluation) {
     key(out, "series");
     list(out, &evaluation.series, write_series);
+    if let Some(ratio) = &evaluation.sample_ratio {
+        key(out, "sample_ratio");
+        write_sample_ratio(out, ratio);
+    }
     key(out, "warnings");
     list(out, &evaluation.warnings, |out, warning| {
         out.push(b'{');
@@ -98,6 +102,61 @@ fn write_series(out: &mut Vec<u8>, series: &SeriesResult) {
         }
         None => {}
     }
+    match &series.comparison {
+        Some(Some(comparison)) => {
+            key(out, "compare");
+            write_comparison(out, comparison);
+        }
+        // The control is compared with nothing.
+        Some(None) => field(out, "compare", &()),
+        None => {}
+    }
+    out.push(b'}');
+}
+
+fn write_comparison(out: &mut Vec<u8>, comparison: &Comparison) {
+    let ends = |interval: Option<(f64, f64)>| (interval.map(|ends| ends.0), interval.map(|ends| ends.1));
+    let (low, high) = ends(comparison.interval);
+    let (lift_low, lift_high) = ends(comparison.lift_interval);
+    let numbers = [
+        ("lift", comparison.lift),
+        ("low", low),
+        ("high", high),
+        ("lift_low", lift_low),
+        ("lift_high", lift_high),
+        ("p_value", comparison.p_value),
+    ];
+    out.push(b'{');
+    first_key(out, "difference");
+    write_value(out, comparison.difference.unwrap_or(f64::NAN));
+    for (name, number) in numbers {
+        key(out, name);
+        write_value(out, number.unwrap_or(f64::NAN));
+    }
+    if let Some(reason) = comparison.reason {
+        field(out, "reason", reason);
+    }
+    out.push(b'}');
+}
+
+fn write_sample_ratio(out: &mut Vec<u8>, ratio: &SampleRatio) {
+    out.push(b'{');
+    first_field(out, "metric", &ratio.metric);
+    for (name, counts) in [("observed", &ratio.observed), ("expected", &ratio.expected)] {
+        key(out, name);
+        out.push(b'{');
+        for (index, (variation, count)) in counts.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            first_key(out, variation);
+            write_value(out, *count);
+        }
+        out.push(b'}');
+    }
+    key(out, "p_value");
+    write_value(out, ratio.p_value.unwrap_or(f64::NAN));
+    field(out, "mismatch", &ratio.mismatch);
     out.push(b'}');
 }
 
@@ -138,9 +197,13 @@ fn field(out: &mut Vec<u8>, name: &str, value: &(impl Serialize + ?Sized)) {
 
 /// `"name":value`, where the name may be anything.
 fn first_field(out: &mut Vec<u8>, name: &str, value: &(impl Serialize + ?Sized)) {
+    first_key(out, name);
+    serialize(out, value);
+}
+
+fn first_key(out: &mut Vec<u8>, name: &str) {
     serialize(out, name);
     out.push(b':');
-    serialize(out, value);
 }
 
 fn serialize(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use super::number::write_value;
 use crate::http::openapi::AnswerBody;
-use crate::query::{Answer, Evaluation, FormulaError, FormulaResult, SeriesResult, Stats, Summary, Warning};
+use crate::query::{
+    Answer, Comparison, Evaluation, FormulaError, FormulaResult, SampleRatio, SeriesResult, Stats, Summary, Warning,
+};
 use crate::series::{Column, TimeAxis};
 
 const FROM: i64 = 1_795_305_600_000;
@@ -34,11 +36,11 @@ fn answer(results: Vec<FormulaResult>, buckets: i64) -> Answer {
 
 fn series(tags: &[(&str, &str)], values: Vec<f64>) -> SeriesResult {
     let tags = tags.iter().map(|(name, value)| (name.to_string(), Arc::from(*value))).collect();
-    SeriesResult { tags, column: Column { values, undefined: None }, summary: None }
+    SeriesResult { tags, column: Column { values, undefined: None }, summary: None, comparison: None }
 }
 
 fn result(name: &str, series: Vec<SeriesResult>) -> FormulaResult {
-    let outcome = Ok(Evaluation { expr: "a / b".into(), series, warnings: Vec::new() });
+    let outcome = Ok(Evaluation { expr: "a / b".into(), series, sample_ratio: None, warnings: Vec::new() });
     FormulaResult { name: name.into(), formula: name.into(), chart: None, outcome }
 }
 
@@ -96,8 +98,29 @@ fn what_is_written_is_what_the_openapi_document_says() {
     let mut answer = example();
     answer.partial_from = Some(FROM);
     answer.settling_from = Some(FROM);
+    if let Ok(evaluation) = &mut answer.results[0].outcome {
+        evaluation.series[0].comparison = Some(None);
+        let interval = Some((-0.5, 0.25));
+        let reason = Some("too_few");
+        evaluation.series[1].comparison = Some(Some(Comparison { interval, reason, ..Comparison::default() }));
+        let counts = vec![("a\"".to_owned(), 3.0)];
+        let ratio = SampleRatio {
+            metric: "visitors".into(),
+            observed: counts.clone(),
+            expected: counts,
+            p_value: None,
+            mismatch: false,
+        };
+        evaluation.sample_ratio = Some(ratio);
+    }
     let body: AnswerBody = serde_json::from_slice(&super::json(&answer)).unwrap();
     assert_eq!(body.partial_from, Some(FROM));
+    let series = body.results[0].series.as_ref().unwrap();
+    assert!(series[0].compare.is_none());
+    let compared = series[1].compare.as_ref().unwrap();
+    assert_eq!((compared.low, compared.high, compared.p_value), (Some(-0.5), Some(0.25), None));
+    assert_eq!(compared.reason.as_deref(), Some("too_few"));
+    assert_eq!(body.results[0].sample_ratio.as_ref().unwrap().observed["a\""], 3.0);
     assert_eq!(body.results[1].error.as_ref().unwrap().code, "unknown_formula");
 }
 
