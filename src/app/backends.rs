@@ -1,23 +1,76 @@
 //! The databases of a configuration, opened.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::backend::Backend;
 use crate::backend::embedded::EmbeddedStore;
 use crate::backend::kairosdb::KairosDb;
 use crate::config::{BackendName, Config};
-use crate::query::Backends;
+use crate::query::{Backends, Setup};
 
-/// Opens what some keyspace reads. What an earlier configuration opened in the same place is kept.
-pub fn open(config: &Config, earlier: Option<(&Config, &Backends)>) -> anyhow::Result<Backends> {
+/// How long a database may take to say that it is well, before keyspaces move to it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Opens what some keyspace reads, or reads along. What an earlier configuration opened in the same place is kept.
+pub fn open(config: &Config, earlier: Option<&Setup>) -> anyhow::Result<Backends> {
     let mut backends = Backends::new();
     for name in config.backends_used() {
         let kept = earlier
-            .filter(|(before, _)| place(before, name) == place(config, name))
-            .and_then(|(_, backends)| backends.get(&name).cloned());
+            .filter(|before| place(&before.config, name) == place(config, name))
+            .and_then(|before| before.backends.get(&name).cloned());
         backends.insert(name, kept.map_or_else(|| open_backend(config, name), Ok)?);
     }
     Ok(backends)
+}
+
+/// Refuses a switch to a database that does not answer while the one in use does: a slip in an address must not take away what
+/// works. Where the one in use is dead too, there is nothing to lose. Only what a keyspace moves to is asked, so that any other
+/// change can be made while a database is down; shadows may be down at any time.
+///
+/// # Errors
+/// Which keyspaces would move where, and why that does not answer.
+pub async fn check_switch(before: &Setup, after: &Setup) -> anyhow::Result<()> {
+    let service = [(None, before.config.backend, after.config.backend)];
+    let named = before.config.keyspaces.keys().chain(after.config.keyspaces.keys());
+    let keyspaces =
+        named.map(|name| (Some(name.as_str()), before.config.backend_of(name), after.config.backend_of(name)));
+    let mut moves: BTreeMap<(BackendName, BackendName), BTreeSet<Option<&str>>> = BTreeMap::new();
+    for (keyspace, from, to) in service.into_iter().chain(keyspaces) {
+        moves.entry((from, to)).or_default().insert(keyspace);
+    }
+    for ((from, to), keyspaces) in moves {
+        let (Some(old), Some(new)) = (before.backends.get(&from), after.backends.get(&to)) else { continue };
+        if Arc::ptr_eq(old, new) {
+            continue;
+        }
+        let Err(reason) = answers(new.as_ref()).await else { continue };
+        let who: Vec<&str> = keyspaces.into_iter().map(|name| name.unwrap_or("the service")).collect();
+        let (who, from, to) = (who.join(", "), from.as_str(), to.as_str());
+        if answers(old.as_ref()).await.is_err() {
+            tracing::warn!(
+                who,
+                from,
+                to,
+                reason,
+                "switched to a database that does not answer; neither did the one before"
+            );
+            continue;
+        }
+        anyhow::bail!(
+            "{who} would move from {from}, which answers, to {to}, which does not: {reason}. Start it or mend its address; to \
+             move all the same, restart the service"
+        );
+    }
+    Ok(())
+}
+
+async fn answers(backend: &dyn Backend) -> Result<(), String> {
+    match tokio::time::timeout(PATIENCE, backend.check_health()).await {
+        Ok(health) => health.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    }
 }
 
 /// Opens one database.

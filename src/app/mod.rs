@@ -4,15 +4,17 @@ mod backends;
 pub mod demo;
 mod serve;
 
-pub use backends::open_backend;
+pub use backends::{check_switch, open_backend};
 pub use serve::{Announcement, serve};
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::runtime::Handle;
+
 use crate::backend::embedded::EmbeddedStore;
 use crate::config::{self, Config, Flags};
 use crate::controller::{ReloadError, Reloaded, Reloader, Source, Status};
-use crate::query::Service;
+use crate::query::{Service, Setup};
 
 /// The demo's keyspace, for a working directory that has no keyspace files.
 const DEMO_FILES: &[(&str, &str)] = &[("demo.yaml", include_str!("../../formulas/demo.yaml"))];
@@ -27,6 +29,7 @@ pub struct App {
     reloader: Reloader,
     /// Held during a reload, so that there is one at a time.
     reloading: Mutex<()>,
+    runtime: Handle,
 }
 
 impl App {
@@ -38,12 +41,19 @@ impl App {
         let backends = backends::open(&config, None)?;
         let source = source(&config);
         let service = Arc::new(Service::new(config, backends));
-        let app = App { service, flags, reloader: Reloader::default(), reloading: Mutex::new(()) };
+        let app = App {
+            service,
+            flags,
+            reloader: Reloader::default(),
+            reloading: Mutex::new(()),
+            runtime: Handle::current(),
+        };
         app.reload_catalog(&source)?;
         Ok(app)
     }
 
-    /// Reads flags, variables, the operator's file and the repository again. What is wrong changes nothing.
+    /// Reads flags, variables, the operator's file and the repository again. What is wrong changes nothing. It blocks: call it
+    /// away from the runtime's own threads.
     ///
     /// # Errors
     /// What is wrong.
@@ -58,15 +68,16 @@ impl App {
     }
 
     fn reload_all(&self) -> anyhow::Result<Reloaded> {
-        let before = self.service.config.load_full();
+        let before = self.service.setup();
         let config = read_config(&self.flags)?;
-        if (config.listen, config.admin_listen) != (before.listen, before.admin_listen) {
+        if (config.listen, config.admin_listen) != (before.config.listen, before.config.admin_listen) {
             tracing::warn!("addresses change at the next start only");
         }
-        let backends = backends::open(&config, Some((before.as_ref(), self.service.backends.load().as_ref())))?;
-        let reloaded = self.reload_catalog(&source(&config))?;
-        self.service.backends.store(Arc::new(backends));
-        self.service.config.store(Arc::new(config));
+        let backends = backends::open(&config, Some(&before))?;
+        let setup = Setup { config, backends };
+        self.runtime.block_on(backends::check_switch(&before, &setup))?;
+        let reloaded = self.reload_catalog(&source(&setup.config))?;
+        self.service.replace(setup);
         Ok(reloaded)
     }
 
@@ -92,14 +103,13 @@ impl App {
         if !self.serves_demo() {
             return Ok(None);
         }
-        let config = self.service.config.load_full();
-        let store = backends::open_store(&config)?;
+        let store = backends::open_store(&self.service.setup().config)?;
         let written_to = demo::fill(&store, (self.service.clock)(), demo::DAYS).await?;
         Ok(Some((store, written_to)))
     }
 
     fn serves_demo(&self) -> bool {
-        self.service.config.load().demo && self.service.catalog.snapshot().keyspaces.contains_key(DEMO_KEYSPACE)
+        self.service.setup().config.demo && self.service.catalog.snapshot().keyspaces.contains_key(DEMO_KEYSPACE)
     }
 }
 

@@ -49,6 +49,7 @@ pub async fn serve(flags: Flags, announce: impl FnOnce(&Announcement)) -> anyhow
     let addresses = Announcement { address: listener.local_addr()?, admin: admin_listener.local_addr()?, demo };
     let (stop, stopped) = watch::channel(false);
     let state = http_state(&app);
+    app.service.shadow.start(Arc::clone(&state.metrics));
     let public = axum::serve(listener, http::router(Arc::clone(&app.service), state.clone()))
         .with_graceful_shutdown(until(stopped.clone()))
         .into_future();
@@ -59,7 +60,7 @@ pub async fn serve(flags: Flags, announce: impl FnOnce(&Announcement)) -> anyhow
     tracing::info!(address = %addresses.address, admin = %addresses.admin, "serving");
     announce(&addresses);
     signals.wait_for_stop(&app).await;
-    let deadline = app.service.config.load().limits.deadline;
+    let deadline = app.service.setup().config.limits.deadline;
     tracing::info!(deadline_ms = deadline.as_millis() as u64, "draining");
     state.readiness.drain();
     // The receivers live as long as the servers do; where those have ended there is nothing to tell.

@@ -17,7 +17,11 @@ use serde::Serialize;
 
 pub use crate::series::aggregate::GroupColumn;
 use crate::series::aggregate::{GroupAccumulator, NotAdditive};
+use crate::series::agreement::Tolerance;
 use crate::series::{Aggregate, Kind, Point, Step, TimeAxis};
+
+/// Sums, means and percentiles of the same points may be apart by so much of their scale on two backends.
+pub const SAME: f64 = 1e-9;
 
 /// One distinct read: the points of some stored series, aggregated by bucket and group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -48,6 +52,14 @@ impl Selection {
     pub fn accumulator(&self) -> GroupAccumulator {
         let whole = self.whole.map(|whole| whole.from..whole.to);
         GroupAccumulator::new(self.kind, self.aggregate, whole, &self.axis)
+    }
+
+    /// How closely the answers of two backends must agree.
+    pub fn tolerance(&self) -> Tolerance {
+        match self.aggregate {
+            Aggregate::Count | Aggregate::Min | Aggregate::Max | Aggregate::First | Aggregate::Last => Tolerance::Exact,
+            Aggregate::Sum | Aggregate::Avg | Aggregate::Percentile(_) => Tolerance::OfScale(SAME),
+        }
     }
 }
 

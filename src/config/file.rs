@@ -86,6 +86,10 @@ pub struct Limits {
     pub range: Scalar,
     pub deadline: Scalar,
     pub concurrency: Scalar,
+    pub shadow_queue: Scalar,
+    pub shadow_values: Scalar,
+    pub shadow_concurrency: Scalar,
+    pub shadow_deadline: Scalar,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -72,6 +72,18 @@ pub struct Flags {
     /// The most requests under way at once
     #[arg(long, global = true, value_name = "COUNT", hide_short_help = true)]
     pub limits_concurrency: Option<String>,
+    /// The most reads that wait for a shadow
+    #[arg(long, global = true, value_name = "COUNT", hide_short_help = true)]
+    pub limits_shadow_queue: Option<String>,
+    /// The most values kept for the comparison with a shadow
+    #[arg(long, global = true, value_name = "COUNT", hide_short_help = true)]
+    pub limits_shadow_values: Option<String>,
+    /// The most reads of a shadow under way at once
+    #[arg(long, global = true, value_name = "COUNT", hide_short_help = true)]
+    pub limits_shadow_concurrency: Option<String>,
+    /// The longest time for a read of a shadow, such as 10s
+    #[arg(long, global = true, value_name = "DURATION", hide_short_help = true)]
+    pub limits_shadow_deadline: Option<String>,
     /// The file's `keyspaces`, as YAML or JSON
     #[arg(long, global = true, value_name = "YAML", hide_short_help = true)]
     pub keyspaces: Option<String>,

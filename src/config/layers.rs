@@ -7,7 +7,7 @@ use serde_yaml::Spanned;
 
 use super::file::{self, File, Scalar};
 use super::limits::Settings;
-use super::{BackendName, Config, Flags, KeyspaceConfig, value, yaml};
+use super::{BackendName, Config, Flags, KeyspaceConfig, ShadowLimits, value, yaml};
 
 /// Read when it is there and no other is named.
 pub const DEFAULT_FILE: &str = "tsdb-ws.yaml";
@@ -102,6 +102,7 @@ impl Layers<'_> {
         config.admin_listen = faults.read(&admin, config.admin_listen, value::address);
         let limits = self.limits(flags, &file.limits);
         config.limits = limits.check(&config.limits, faults);
+        config.shadow_limits = self.shadow_limits(flags, &file.limits, faults);
         config.cors_origins = self.origins(flags, &file.cors, faults);
         let says_what = [
             self.repository(flags, file, &mut config, faults),
@@ -109,6 +110,7 @@ impl Layers<'_> {
             self.keyspaces(flags, &file.keyspaces, &mut config, faults),
         ];
         config.demo = !says_what.contains(&true);
+        config.warnings.extend(idle_shadows(&config));
         if config.listen == config.admin_listen && config.listen.port() != 0 {
             faults.add(
                 &admin.or(listen).map_or("listen".to_owned(), |setting| setting.place),
@@ -126,9 +128,6 @@ impl Layers<'_> {
         config.formulas = faults.read(&formulas, config.formulas.clone(), value::directory);
         config.backend = faults.read(&backend, config.backend, value::backend);
         config.shadow = faults.read_optional(&shadow, value::backend);
-        if let Some(shadow) = &shadow {
-            config.warnings.push(format!("{}: shadow reads are not part of this version; none are sent", shadow.place));
-        }
         formulas.is_some() || backend.is_some() || shadow.is_some()
     }
 
@@ -181,6 +180,21 @@ impl Layers<'_> {
         }
     }
 
+    fn shadow_limits(&self, flags: &Flags, file: &file::Limits, faults: &mut Faults) -> ShadowLimits {
+        let base = ShadowLimits::default();
+        let queue = self.pick("limits-shadow-queue", &flags.limits_shadow_queue, &file.shadow_queue);
+        let values = self.pick("limits-shadow-values", &flags.limits_shadow_values, &file.shadow_values);
+        let concurrency =
+            self.pick("limits-shadow-concurrency", &flags.limits_shadow_concurrency, &file.shadow_concurrency);
+        let deadline = self.pick("limits-shadow-deadline", &flags.limits_shadow_deadline, &file.shadow_deadline);
+        ShadowLimits {
+            queue: faults.read(&queue, base.queue, |text| value::count(text, 1..=10_000)),
+            values: faults.read(&values, base.values, |text| value::count(text, 1..=1_000_000_000)),
+            concurrency: faults.read(&concurrency, base.concurrency, |text| value::count(text, 1..=1_000)),
+            deadline: faults.read(&deadline, base.deadline, value::deadline),
+        }
+    }
+
     fn origins(&self, flags: &Flags, file: &file::Cors, faults: &mut Faults) -> Vec<String> {
         let settings: Vec<Setting> = match self.pick("cors-origins", &flags.cors_origins, &None) {
             None => file.origins.iter().map(|origin| Setting::at(origin, &self.path)).collect(),
@@ -220,12 +234,21 @@ impl Layers<'_> {
     }
 }
 
-fn check_keyspace(keyspace: &file::Keyspace, path: &str, config: &mut Config, faults: &mut Faults) -> KeyspaceConfig {
+/// Shadows that have nothing to do, because they are what is read anyway.
+fn idle_shadows(config: &Config) -> Vec<String> {
+    let says = |place: String, name: BackendName| {
+        format!("{place}: the shadow is {0}, which is the backend; nothing is read along", name.as_str())
+    };
+    let service = config.shadow.filter(|shadow| *shadow == config.backend).map(|name| says("shadow".to_owned(), name));
+    let keyspaces = config.keyspaces.iter().filter_map(|(keyspace, own)| {
+        let shadow = own.shadow.filter(|shadow| *shadow == config.backend_of(keyspace))?;
+        Some(says(format!("keyspaces.{keyspace}.shadow"), shadow))
+    });
+    service.into_iter().chain(keyspaces).collect()
+}
+
+fn check_keyspace(keyspace: &file::Keyspace, path: &str, config: &Config, faults: &mut Faults) -> KeyspaceConfig {
     let setting = |scalar| Setting::of_file(scalar, path);
-    let shadow = setting(&keyspace.shadow);
-    if let Some(shadow) = &shadow {
-        config.warnings.push(format!("{}: shadow reads are not part of this version; none are sent", shadow.place));
-    }
     let allow = keyspace.allow.as_ref().map(|patterns| {
         let settings = patterns.iter().map(|pattern| Some(Setting::at(pattern, path)));
         settings.filter_map(|setting| faults.read_optional(&setting, value::pattern)).collect()
@@ -234,7 +257,7 @@ fn check_keyspace(keyspace: &file::Keyspace, path: &str, config: &mut Config, fa
     let rate = |text: &str| value::count(text, 1..=1_000_000).map(|count| count as u32);
     KeyspaceConfig {
         backend: faults.read_optional(&setting(&keyspace.backend), value::backend),
-        shadow: faults.read_optional(&shadow, value::backend),
+        shadow: faults.read_optional(&setting(&keyspace.shadow), value::backend),
         allow,
         queries_per_second: faults.read_optional(&setting(&keyspace.limits.queries_per_second), rate),
         concurrency: faults

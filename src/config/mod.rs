@@ -90,6 +90,8 @@ pub struct Config {
     pub retention: BTreeMap<BackendName, Step>,
     /// Limits for keyspaces that name none.
     pub limits: Limits,
+    /// What the reads of shadows may cost.
+    pub shadow_limits: ShadowLimits,
     /// By keyspace.
     pub keyspaces: BTreeMap<String, KeyspaceConfig>,
     /// Origins that browsers may call from; `*` is any.
@@ -120,6 +122,7 @@ impl Default for Config {
             prometheus_url: "http://127.0.0.1:9090".to_owned(),
             retention: BTreeMap::new(),
             limits: Limits::default(),
+            shadow_limits: ShadowLimits::default(),
             keyspaces: BTreeMap::new(),
             cors_origins: Vec::new(),
             demo: false,
@@ -134,6 +137,12 @@ impl Config {
         self.keyspaces.get(keyspace).and_then(|keyspace| keyspace.backend).unwrap_or(self.backend)
     }
 
+    /// The database that reads along with a keyspace's own; none where that would be the same.
+    pub fn shadow_of(&self, keyspace: &str) -> Option<BackendName> {
+        let own = self.keyspaces.get(keyspace).and_then(|keyspace| keyspace.shadow);
+        own.or(self.shadow).filter(|shadow| *shadow != self.backend_of(keyspace))
+    }
+
     /// What a database can do, as it is set up here.
     pub fn capabilities(&self, backend: BackendName) -> Capabilities {
         match backend {
@@ -146,10 +155,10 @@ impl Config {
         }
     }
 
-    /// The databases that some keyspace reads.
+    /// The databases that some keyspace reads, or reads along as a shadow.
     pub fn backends_used(&self) -> Vec<BackendName> {
-        let mut names: Vec<BackendName> = self.keyspaces.values().filter_map(|keyspace| keyspace.backend).collect();
-        names.push(self.backend);
+        let own = self.keyspaces.values().flat_map(|keyspace| [keyspace.backend, keyspace.shadow]);
+        let mut names: Vec<BackendName> = own.chain([Some(self.backend), self.shadow]).flatten().collect();
         names.sort();
         names.dedup();
         names
@@ -214,6 +223,25 @@ pub struct Limits {
     pub deadline: Duration,
     /// Requests under way at once in the whole service; more are shed with 503.
     pub concurrency: usize,
+}
+
+/// What the reads of shadows may cost at most, of all keyspaces together. What is over it is dropped and counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShadowLimits {
+    /// Reads that wait.
+    pub queue: usize,
+    /// Values kept by reads that wait or are under way, for comparison.
+    pub values: usize,
+    /// Reads under way at once.
+    pub concurrency: usize,
+    /// For one read.
+    pub deadline: Duration,
+}
+
+impl Default for ShadowLimits {
+    fn default() -> ShadowLimits {
+        ShadowLimits { queue: 64, values: 4_000_000, concurrency: 2, deadline: Duration::from_secs(10) }
+    }
 }
 
 impl Default for Limits {

@@ -62,7 +62,7 @@ backends:
   kairosdb: { url: \"http://db.internal:8080/\", retention: 2d }
   m3db: { url: \"http://127.0.0.1:7201\", names: legacy }
   elasticsearch: { url: \"http://127.0.0.1:9200\", index: tsdb-ws, password_file: /run/secrets/es }
-limits: { body: 2MiB, formulas: 20, series: 100, answer_points: 2_000_000, range: 30d, deadline: 500ms }
+limits: { body: 2MiB, formulas: 20, series: 100, answer_points: 2_000_000, range: 30d, deadline: 500ms, shadow_deadline: 2s }
 keyspaces:
   storefront:
     backend: embedded
@@ -84,7 +84,10 @@ cors: { origins: [\"https://experiments.example.com\"] }
     let limits = keyspace.limits.as_ref().unwrap();
     assert_eq!((limits.series, limits.formulas), (10, 20), "the service's where the keyspace sets none");
     assert_eq!(config.backends_used(), [BackendName::Embedded, BackendName::Kairosdb]);
-    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert_eq!(config.warnings, [""; 0]);
+    assert_eq!(config.shadow_of("storefront"), Some(BackendName::Kairosdb));
+    assert_eq!(config.shadow_of("other"), None);
+    assert_eq!(config.shadow_limits.deadline, Duration::from_secs(2));
     assert_eq!(config.cors_origins, ["https://experiments.example.com"]);
 }
 
@@ -146,4 +149,11 @@ fn a_named_file_must_exist() {
     let flags = Flags { config: Some("no/such/file.yaml".to_owned()), ..Flags::default() };
     let fault = load(&flags, &no_env).unwrap_err().to_string();
     assert!(fault.starts_with("no/such/file.yaml: cannot read the operator's file"), "{fault}");
+}
+
+#[test]
+fn a_shadow_that_is_the_backend_itself_is_told_and_not_read() {
+    let config = load_text("backend: kairosdb\nshadow: kairosdb\nkeyspaces: { shop: { backend: m3db } }\n").unwrap();
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+    assert_eq!((config.shadow_of("any"), config.shadow_of("shop")), (None, Some(BackendName::Kairosdb)));
 }

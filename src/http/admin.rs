@@ -40,7 +40,7 @@ fn version_facts() -> Value {
 /// What is served, what is wrong with it, and how the databases are.
 pub async fn status(State(shared): Operated) -> Json<Value> {
     let catalog = shared.service.catalog.snapshot();
-    let config = shared.service.config.load_full();
+    let setup = shared.service.setup();
     let status = (shared.state.status)();
     let errors = catalog.diagnostics.iter().filter(|found| found.severity == Severity::Error).count();
     Json(json!({
@@ -52,7 +52,7 @@ pub async fn status(State(shared): Operated) -> Json<Value> {
         "published_at": status.published_at,
         "tried_at": status.tried_at,
         "error": status.error,
-        "keyspaces": keyspaces(&status, &config),
+        "keyspaces": keyspaces(&status, &setup.config),
         "errors": errors,
         "warnings": catalog.diagnostics.len() - errors,
         "diagnostics": catalog.diagnostics,
@@ -62,12 +62,19 @@ pub async fn status(State(shared): Operated) -> Json<Value> {
 
 fn keyspaces(status: &Status, config: &Config) -> Map<String, Value> {
     let facts = status.keyspaces.iter().map(|(name, keyspace)| {
-        let own = config.keyspaces.get(name).and_then(|keyspace| keyspace.backend);
         let mut facts = json!(keyspace);
-        facts["backend"] = own.unwrap_or(config.backend).as_str().into();
+        facts["backend"] = config.backend_of(name).as_str().into();
+        if let Some(shadow) = config.shadow_of(name) {
+            facts["shadow"] = shadow.as_str().into();
+        }
         (name.clone(), facts)
     });
     facts.collect()
+}
+
+/// How the shadow reads fare: the last differences, each with the request that shows it.
+pub async fn shadow(State(shared): Operated) -> Json<Value> {
+    Json(shared.service.shadow.report())
 }
 
 /// Reads the repository and the configuration anew; what is broken changes nothing.

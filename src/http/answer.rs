@@ -87,8 +87,10 @@ async fn answered(
     form: Form,
     mut stages: Stages,
 ) -> Result<Reply, Problem> {
-    let answer = shared.service.answer(keyspace, &request).await.inspect_err(|error| count_failure(shared, error))?;
+    let mut answer =
+        shared.service.answer(keyspace, &request).await.inspect_err(|error| count_failure(shared, error))?;
     stages.extend(answer.timings.iter().copied());
+    let afterwards = std::mem::take(&mut answer.shadow_read);
     let (cache_control, backend, calls) = (cache_control(&answer), answer.backend, answer.stats.backend_calls);
     let encoding = encode_aside(answer, request, form);
     let bytes = stages.measure_async("encode", encoding).await?;
@@ -97,7 +99,7 @@ async fn answered(
         Form::Json => "application/json",
         Form::Csv => "text/csv; charset=utf-8",
     };
-    Ok(Reply { bytes, media, cache_control, server_timing: Some(stages.server_timing()) })
+    Ok(Reply { bytes, media, cache_control, server_timing: Some(stages.server_timing()), afterwards })
 }
 
 async fn encode_aside(answer: Answer, request: Request, form: Form) -> Result<Vec<u8>, Problem> {

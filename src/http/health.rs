@@ -65,8 +65,8 @@ async fn well(shared: &Shared, uri: &Uri) -> Response {
 
 /// The health of each backend, asked of all at once.
 pub async fn backends(shared: &Shared) -> BTreeMap<&'static str, BackendHealth> {
-    let backends = shared.service.backends.load_full();
-    let checks = backends.iter().map(|(name, backend)| async move {
+    let setup = shared.service.setup();
+    let checks = setup.backends.iter().map(|(name, backend)| async move {
         let health = match tokio::time::timeout(PATIENCE, backend.check_health()).await {
             Ok(Ok(())) => BackendHealth { healthy: true, detail: None },
             Ok(Err(error)) => BackendHealth { healthy: false, detail: Some(error.to_string()) },

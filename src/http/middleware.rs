@@ -74,7 +74,7 @@ pub fn unique() -> String {
 
 /// Turns requests away while as many as the limit are under way.
 pub async fn shed(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let limit = shared.service.config.load().limits.concurrency;
+    let limit = shared.service.setup().config.limits.concurrency;
     let _held = match Held::below(&shared, limit) {
         Some(held) => held,
         None => {
@@ -117,8 +117,8 @@ pub async fn limit_uri(request: Request, next: Next) -> Response {
 
 /// Lets browsers of other origins in, as configured at this moment; without origins it adds nothing.
 pub async fn cors(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let config = shared.service.config.load_full();
-    let origins = match config.cors_origins.as_slice() {
+    let setup = shared.service.setup();
+    let origins = match setup.config.cors_origins.as_slice() {
         [] => return next.run(request).await,
         origins if origins.iter().any(|origin| origin == "*") => AllowOrigin::from(AnyOrigin),
         origins => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())),

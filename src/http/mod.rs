@@ -84,7 +84,7 @@ impl Shared {
 
     /// The limits of a keyspace.
     fn limits(&self, keyspace: &str) -> Limits {
-        let config = self.service.config.load();
+        let config = &self.service.setup().config;
         let own = config.keyspaces.get(keyspace).and_then(|keyspace| keyspace.limits.as_ref());
         own.unwrap_or(&config.limits).clone()
     }
@@ -118,6 +118,7 @@ pub fn admin_router(service: Arc<Service>, state: HttpState) -> Router {
         .route("/metrics", get(admin::metrics))
         .route("/version", get(admin::version))
         .route("/status", get(admin::status))
+        .route("/shadow", get(admin::shadow))
         .route("/reload", post(admin::reload))
         .route("/debug/pprof/profile", get(profile::cpu))
         .route("/debug/pprof/heap", get(profile::heap));

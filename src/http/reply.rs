@@ -1,8 +1,14 @@
 //! A body with what caches need to know of it.
 
-use axum::body::Body;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use http_body::{Frame, SizeHint};
+
+use crate::query::ShadowRead;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
@@ -16,13 +22,21 @@ pub struct Reply {
     pub cache_control: String,
     /// The value of `Server-Timing`, if stages were measured.
     pub server_timing: Option<String>,
+    /// What begins once the body has gone.
+    pub afterwards: ShadowRead,
 }
 
 impl Reply {
     /// JSON.
     pub fn json(bytes: Vec<u8>, cache_control: impl Into<String>) -> Reply {
         let cache_control = cache_control.into();
-        Reply { bytes, media: "application/json", cache_control, server_timing: None }
+        Reply {
+            bytes,
+            media: "application/json",
+            cache_control,
+            server_timing: None,
+            afterwards: ShadowRead::default(),
+        }
     }
 
     /// The answer to a request that may hold `If-None-Match`: 304 without a body where the caller has these bytes already.
@@ -43,7 +57,8 @@ impl Reply {
 
     /// The answer without an `ETag`.
     pub fn untagged(self) -> Response {
-        let mut response = Body::from(self.bytes).into_response();
+        let body = Followed { body: Body::from(self.bytes), _afterwards: self.afterwards };
+        let mut response = Body::new(body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.media));
         headers.insert(header::VARY, HeaderValue::from_static("Accept"));
@@ -52,6 +67,29 @@ impl Reply {
             headers.extend(value.and_then(|value| HeaderValue::from_str(&value).ok()).map(|value| (name, value)));
         }
         response
+    }
+}
+
+/// A body that is followed by something: what it holds is dropped with it, once it was sent or nobody wants it any more.
+struct Followed {
+    body: Body,
+    _afterwards: ShadowRead,
+}
+
+impl HttpBody for Followed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -305,7 +305,11 @@ pub fn timezone(name: &str) -> Option<TimeZone> {
     TimeZone::get(name).ok()
 }
 
-fn range(context: &Context<'_>, request: &Request, timezone: &TimeZone) -> Result<(i64, i64), PlanError> {
+/// From when to when a request asks, in epoch milliseconds.
+///
+/// # Errors
+/// Times that are none, and an empty range.
+pub fn range(context: &Context<'_>, request: &Request, timezone: &TimeZone) -> Result<(i64, i64), PlanError> {
     let mut errors = Vec::new();
     let mut read = |place: &str, value: &Option<serde_json::Value>| {
         let value = value.as_ref()?;

@@ -5,9 +5,11 @@ mod catalogue;
 mod explain;
 mod pipeline;
 mod service;
+mod shadow;
 mod values;
 
-pub use service::{Backends, Clock, Service};
+pub use service::{Backends, Clock, Service, Setup};
+pub use shadow::{Shadow, ShadowRead};
 
 pub use crate::decorate::{Comparison, Evaluation, FormulaResult, SampleRatio, SeriesResult, Summary, Warning};
 pub use crate::plan::{Entry, FormulaError, Formulas, InputError, LimitExceeded, PlanError, Request};
@@ -42,6 +44,8 @@ pub struct Answer {
     pub stats: Stats,
     /// The time of each stage, for `Server-Timing`.
     pub timings: Vec<(&'static str, Duration)>,
+    /// Begins the same read on the shadow when it is dropped; keep it until the answer has gone.
+    pub shadow_read: ShadowRead,
 }
 
 /// What an answer took.

@@ -1,8 +1,10 @@
 //! The stages of a request, in order: plan, fetch, evaluate, decorate.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::service::Snapshot;
+use super::shadow::{Shadow, ShadowRead};
 use super::{Answer, QueryError, Request, Stats};
 use crate::backend::{BackendError, Selected, SelectionError};
 use crate::decorate::{self, Evaluations, FormulaResult, Sides, Surroundings};
@@ -14,7 +16,7 @@ use crate::series::TimeAxis;
 const INLINE_CELLS: usize = 200_000;
 
 /// Answers a request.
-pub async fn answer(snapshot: Snapshot, request: &Request) -> Result<Answer, QueryError> {
+pub async fn answer(snapshot: Snapshot, request: &Request, shadow: &Arc<Shadow>) -> Result<Answer, QueryError> {
     let mut stages = Stages::start();
     let plan = plan::plan(&snapshot.context(), request)?;
     stages.end("plan");
@@ -22,6 +24,7 @@ pub async fn answer(snapshot: Snapshot, request: &Request) -> Result<Answer, Que
     stages.end("cache");
     let selected = fetch(&snapshot, &plan).await?;
     stages.end("backend");
+    let shadow_read = shadow.prepare(&snapshot, request, &selected, stages.last());
     let large = cells(&selected) > INLINE_CELLS;
     let work = move || assemble(&snapshot, plan, selected);
     let answer = match large {
@@ -31,7 +34,13 @@ pub async fn answer(snapshot: Snapshot, request: &Request) -> Result<Answer, Que
         false => work(),
     };
     stages.end("evaluate");
-    answer.map(|answer| Answer { timings: stages.timings, ..answer })
+    match answer {
+        Ok(answer) => Ok(Answer { timings: stages.timings, shadow_read, ..answer }),
+        Err(error) => {
+            shadow_read.cancel();
+            Err(error)
+        }
+    }
 }
 
 /// One call for the whole batch; none where nothing is needed.
@@ -65,7 +74,7 @@ fn assemble(snapshot: &Snapshot, plan: Plan, selected: Selected) -> Result<Answe
         axis: &plan.axis,
         failed: &fetched.failed,
         estimated: &fetched.estimated,
-        retained_from: retained_from(snapshot),
+        retained_from: snapshot.retained_from(),
         max_series: snapshot.limits().series,
         experiment: snapshot.keyspace.experiment.as_ref(),
     };
@@ -97,6 +106,7 @@ fn assemble(snapshot: &Snapshot, plan: Plan, selected: Selected) -> Result<Answe
         axis: plan.axis,
         results,
         timings: Vec::new(),
+        shadow_read: ShadowRead::default(),
     })
 }
 
@@ -185,12 +195,6 @@ fn check_size(snapshot: &Snapshot, plan: &Plan, evaluated: &[Evaluated]) -> Resu
     Err(plan::answer_points(&snapshot.context(), range, &plan.timezone, points as u64, series as u64).into())
 }
 
-/// The first instant that the backend still keeps, where the operator says how long it keeps points.
-fn retained_from(snapshot: &Snapshot) -> Option<i64> {
-    let retention = snapshot.config.retention.get(&snapshot.backend_name)?;
-    Some(snapshot.now.saturating_sub(retention.nominal_millis()))
-}
-
 /// The start of the first bucket that ends after an instant.
 fn first_ending_after(axis: &TimeAxis, instant: i64) -> Option<i64> {
     if axis.to() <= instant {
@@ -219,6 +223,11 @@ struct Stages {
 impl Stages {
     fn start() -> Stages {
         Stages { begun: Instant::now(), timings: Vec::with_capacity(4) }
+    }
+
+    /// How long the stage took that ended last.
+    fn last(&self) -> Duration {
+        self.timings.last().map_or(Duration::ZERO, |(_, time)| *time)
     }
 
     fn end(&mut self, name: &'static str) {

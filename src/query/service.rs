@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use super::admission::Admission;
+use super::shadow::Shadow;
 use super::{Answer, QueryError, Request, catalogue, explain, pipeline, values};
 use crate::backend::{Backend, BackendError};
 use crate::catalog::Keyspace;
@@ -20,22 +21,31 @@ pub type Backends = BTreeMap<BackendName, Arc<dyn Backend>>;
 /// Epoch milliseconds of this moment.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
+/// What the operator set, and the databases that it names: replaced as one, so that no request sees the configuration of one
+/// reload and the databases of another.
+pub struct Setup {
+    /// The configuration.
+    pub config: Config,
+    /// Every database that some keyspace reads, or reads along as a shadow.
+    pub backends: Backends,
+}
+
 /// Everything that a request needs. Shared by all requests.
 pub struct Service {
     /// The catalog of this moment.
     pub catalog: Published,
-    /// The configuration of this moment.
-    pub config: ArcSwap<Config>,
-    /// The backends.
-    pub backends: ArcSwap<Backends>,
+    setup: ArcSwap<Setup>,
     /// The time; tests have their own.
     pub clock: Clock,
+    /// The reads that go to a second database.
+    pub shadow: Arc<Shadow>,
     admission: Admission,
 }
 
 /// What one request keeps to its end: a snapshot of everything that may change beside it.
+#[derive(Clone)]
 pub(super) struct Snapshot {
-    pub config: Arc<Config>,
+    pub setup: Arc<Setup>,
     pub keyspace: Arc<Keyspace>,
     pub backend: Arc<dyn Backend>,
     pub backend_name: BackendName,
@@ -45,12 +55,25 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// What the operator says of the keyspace.
     pub fn keyspace_config(&self) -> Option<&KeyspaceConfig> {
-        self.config.keyspaces.get(&self.keyspace.name)
+        self.setup.config.keyspaces.get(&self.keyspace.name)
     }
 
     /// What a request may cost.
     pub fn limits(&self) -> &Limits {
-        self.keyspace_config().and_then(|keyspace| keyspace.limits.as_ref()).unwrap_or(&self.config.limits)
+        self.keyspace_config().and_then(|keyspace| keyspace.limits.as_ref()).unwrap_or(&self.setup.config.limits)
+    }
+
+    /// The same request on the shadow of its keyspace, if there is one.
+    pub fn shadow(&self) -> Option<Snapshot> {
+        let backend_name = self.setup.config.shadow_of(&self.keyspace.name)?;
+        let backend = self.setup.backends.get(&backend_name).cloned()?;
+        Some(Snapshot { backend, backend_name, ..self.clone() })
+    }
+
+    /// The first instant that the backend still keeps, where the operator says how long it keeps points.
+    pub fn retained_from(&self) -> Option<i64> {
+        let retention = self.setup.config.retention.get(&self.backend_name)?;
+        Some(self.now.saturating_sub(retention.nominal_millis()))
     }
 
     /// What a plan is made in.
@@ -70,11 +93,21 @@ impl Service {
     pub fn new(config: Config, backends: Backends) -> Service {
         Service {
             catalog: Published::default(),
-            config: ArcSwap::from_pointee(config),
-            backends: ArcSwap::from_pointee(backends),
+            setup: ArcSwap::from_pointee(Setup { config, backends }),
             clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
+            shadow: Arc::default(),
             admission: Admission::default(),
         }
+    }
+
+    /// What is set up now; keep it for as long as its parts must fit one another.
+    pub fn setup(&self) -> Arc<Setup> {
+        self.setup.load_full()
+    }
+
+    /// Puts another setup in place. Requests under way keep the one that they began with.
+    pub fn replace(&self, setup: Setup) {
+        self.setup.store(Arc::new(setup));
     }
 
     /// Answers a request.
@@ -88,7 +121,7 @@ impl Service {
             None => None,
         };
         let deadline = snapshot.limits().deadline;
-        tokio::time::timeout(deadline, pipeline::answer(snapshot, request))
+        tokio::time::timeout(deadline, pipeline::answer(snapshot, request, &self.shadow))
             .await
             .map_err(|_| QueryError::Deadline(deadline))?
     }
@@ -123,14 +156,13 @@ impl Service {
     fn snapshot(&self, keyspace: &str) -> Result<Snapshot, QueryError> {
         let unknown = || QueryError::UnknownKeyspace(keyspace.chars().take(80).collect());
         let catalog = self.catalog.snapshot();
-        let config = self.config.load_full();
+        let setup = self.setup();
         let keyspace = catalog.keyspaces.get(keyspace).cloned().ok_or_else(unknown)?;
-        let own = config.keyspaces.get(&keyspace.name).and_then(|keyspace| keyspace.backend);
-        let backend_name = own.unwrap_or(config.backend);
-        let backend = self.backends.load().get(&backend_name).cloned().ok_or_else(|| {
+        let backend_name = setup.config.backend_of(&keyspace.name);
+        let backend = setup.backends.get(&backend_name).cloned().ok_or_else(|| {
             let reason = "it is not configured; name its address in the operator's file".to_owned();
             BackendError::Failed { backend: backend_name.as_str(), reason }
         })?;
-        Ok(Snapshot { config, keyspace, backend, backend_name, now: (self.clock)() })
+        Ok(Snapshot { setup, keyspace, backend, backend_name, now: (self.clock)() })
     }
 }

@@ -4,6 +4,7 @@
 //! [`f64::NAN`] inside a column and never leaves the process as such.
 
 pub mod aggregate;
+pub mod agreement;
 pub mod axis;
 pub mod column;
 pub mod kind;

@@ -12,6 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use super::shadow::ShadowMetrics;
+
 /// One handled request.
 #[derive(Debug, Clone, Copy)]
 pub struct Handled<'a> {
@@ -102,7 +104,7 @@ struct ShedLabel {
     reason: &'static str,
 }
 
-type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+pub(super) type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// Every metric of the process. Shared.
 #[derive(Debug)]
@@ -116,6 +118,8 @@ pub struct Metrics {
     backend_time: Histograms<BackendLabel>,
     shed: Family<ShedLabel, Counter>,
     reloads: Family<OutcomeLabel, Counter>,
+    /// Those of shadows.
+    pub shadow: ShadowMetrics,
 }
 
 /// From half a millisecond to 65 seconds.
@@ -123,7 +127,7 @@ fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.000_5, 2.0, 18))
 }
 
-fn histograms<L: Clone + std::hash::Hash + Eq>() -> Histograms<L> {
+pub(super) fn histograms<L: Clone + std::hash::Hash + Eq>() -> Histograms<L> {
     Family::new_with_constructor(seconds)
 }
 
@@ -139,6 +143,7 @@ impl Default for Metrics {
             backend_time: histograms(),
             shed: Family::default(),
             reloads: Family::default(),
+            shadow: ShadowMetrics::default(),
         };
         metrics.register();
         metrics
@@ -167,6 +172,7 @@ impl Metrics {
             "Reloads of the repository and the configuration, by outcome",
             self.reloads.clone(),
         );
+        self.shadow.register(registry);
     }
 
     /// All of it as text.

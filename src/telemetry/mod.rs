@@ -3,9 +3,11 @@
 mod logging;
 mod metrics;
 mod readiness;
+mod shadow;
 mod stages;
 
 pub use logging::{LogFormat, LoggingError, init_logging};
 pub use metrics::{Handled, InFlight, Metrics, Outcome, Shed};
 pub use readiness::Readiness;
+pub use shadow::{FormulaOutcome, ShadowMetrics, ShadowOutcome};
 pub use stages::Stages;

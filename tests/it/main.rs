@@ -12,5 +12,7 @@ mod law;
 mod licences;
 mod portable;
 mod real_input;
+mod shadow;
 #[path = "../support/mod.rs"]
 mod support;
+mod switch;

@@ -37,6 +37,7 @@ fn answer(unit: &str, lines: &[(&str, &[f64])]) -> Answer {
         }],
         stats: Stats::default(),
         timings: Vec::new(),
+        shadow_read: Default::default(),
     }
 }
 

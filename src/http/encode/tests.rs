@@ -31,6 +31,7 @@ fn answer(results: Vec<FormulaResult>, buckets: i64) -> Answer {
         results,
         stats: Stats { backend_calls: 1, selections: 3, series: 3, points: 9 },
         timings: vec![("plan", Duration::from_micros(5))],
+        shadow_read: Default::default(),
     }
 }
 
