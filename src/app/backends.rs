@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::backend::Backend;
 use crate::backend::embedded::EmbeddedStore;
 use crate::backend::kairosdb::KairosDb;
+use crate::backend::m3db::M3db;
+use crate::backend::prometheus::Prometheus;
 use crate::config::{BackendName, Config};
 use crate::query::{Backends, Setup};
 
@@ -81,9 +83,11 @@ pub fn open_backend(config: &Config, name: BackendName) -> anyhow::Result<Arc<dy
     match name {
         BackendName::Embedded => Ok(Arc::new(open_store(config)?)),
         BackendName::Kairosdb => Ok(Arc::new(KairosDb::new(&config.kairosdb_url, config.limits.deadline)?)),
-        BackendName::M3db => anyhow::bail!("m3db is not built yet"),
+        BackendName::M3db => {
+            Ok(Arc::new(M3db::new(&config.m3db.url, config.m3db.legacy_names, config.limits.deadline)?))
+        }
         BackendName::Elasticsearch => anyhow::bail!("elasticsearch is not built yet"),
-        BackendName::Prometheus => anyhow::bail!("prometheus is not built yet"),
+        BackendName::Prometheus => Ok(Arc::new(Prometheus::new(&config.prometheus_url, config.limits.deadline)?)),
     }
 }
 

@@ -7,6 +7,9 @@ pub mod capabilities;
 pub mod client;
 pub mod embedded;
 pub mod kairosdb;
+pub mod m3db;
+pub mod prometheus;
+mod remote;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -4,8 +4,12 @@
 
 mod conformance;
 mod kairosdb;
+mod m3db;
+mod one_request;
+mod prometheus;
 #[path = "../support/mod.rs"]
 mod support;
+mod values;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};

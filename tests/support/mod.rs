@@ -4,6 +4,7 @@
 
 pub mod double;
 pub mod law;
+pub mod proxy;
 pub mod reference;
 
 use std::sync::Arc;
