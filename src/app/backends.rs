@@ -4,16 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
+
 use crate::backend::Backend;
+use crate::backend::elasticsearch::Elasticsearch;
 use crate::backend::embedded::EmbeddedStore;
 use crate::backend::kairosdb::KairosDb;
 use crate::backend::m3db::M3db;
 use crate::backend::prometheus::Prometheus;
-use crate::config::{BackendName, Config};
+use crate::config::{BackendName, Config, ElasticsearchConfig};
 use crate::query::{Backends, Setup};
 
 /// How long a database may take to say that it is well, before keyspaces move to it.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Whom a password of Elasticsearch without a name belongs to.
+const ELASTICSEARCH_USER: &str = "elastic";
 
 /// Opens what some keyspace reads, or reads along. What an earlier configuration opened in the same place is kept.
 pub fn open(config: &Config, earlier: Option<&Setup>) -> anyhow::Result<Backends> {
@@ -86,9 +91,22 @@ pub fn open_backend(config: &Config, name: BackendName) -> anyhow::Result<Arc<dy
         BackendName::M3db => {
             Ok(Arc::new(M3db::new(&config.m3db.url, config.m3db.legacy_names, config.limits.deadline)?))
         }
-        BackendName::Elasticsearch => anyhow::bail!("elasticsearch is not built yet"),
+        BackendName::Elasticsearch => Ok(Arc::new(open_elasticsearch(&config.elasticsearch, config.limits.deadline)?)),
         BackendName::Prometheus => Ok(Arc::new(Prometheus::new(&config.prometheus_url, config.limits.deadline)?)),
     }
+}
+
+fn open_elasticsearch(config: &ElasticsearchConfig, timeout: Duration) -> anyhow::Result<Elasticsearch> {
+    let password = match &config.password_file {
+        Some(file) => {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read the password of elasticsearch from {}", file.display()))?;
+            Some(text.lines().next().unwrap_or_default().to_owned())
+        }
+        None => None,
+    };
+    let named = config.user.clone().or_else(|| password.is_some().then(|| ELASTICSEARCH_USER.to_owned()));
+    Ok(Elasticsearch::new(&config.url, &config.index, named.map(|user| (user, password)), timeout)?)
 }
 
 /// Opens the embedded store.

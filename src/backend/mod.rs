@@ -5,6 +5,7 @@
 
 pub mod capabilities;
 pub mod client;
+pub mod elasticsearch;
 pub mod embedded;
 pub mod kairosdb;
 pub mod m3db;

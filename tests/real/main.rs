@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod conformance;
+mod elasticsearch;
 mod kairosdb;
 mod m3db;
 mod one_request;
