@@ -87,12 +87,12 @@ async fn answers(backend: &dyn Backend) -> Result<(), String> {
 pub fn open_backend(config: &Config, name: BackendName) -> anyhow::Result<Arc<dyn Backend>> {
     match name {
         BackendName::Embedded => Ok(Arc::new(open_store(config)?)),
-        BackendName::Kairosdb => Ok(Arc::new(KairosDb::new(&config.kairosdb_url, config.limits.deadline)?)),
+        BackendName::Kairosdb => Ok(Arc::new(KairosDb::new(&config.kairosdb_url, config.longest_deadline())?)),
         BackendName::M3db => {
-            Ok(Arc::new(M3db::new(&config.m3db.url, config.m3db.legacy_names, config.limits.deadline)?))
+            Ok(Arc::new(M3db::new(&config.m3db.url, config.m3db.legacy_names, config.longest_deadline())?))
         }
-        BackendName::Elasticsearch => Ok(Arc::new(open_elasticsearch(&config.elasticsearch, config.limits.deadline)?)),
-        BackendName::Prometheus => Ok(Arc::new(Prometheus::new(&config.prometheus_url, config.limits.deadline)?)),
+        BackendName::Elasticsearch => Ok(Arc::new(open_elasticsearch(&config.elasticsearch, config.longest_deadline())?)),
+        BackendName::Prometheus => Ok(Arc::new(Prometheus::new(&config.prometheus_url, config.longest_deadline())?)),
     }
 }
 
@@ -116,11 +116,12 @@ pub fn open_store(config: &Config) -> anyhow::Result<EmbeddedStore> {
 
 /// What decides whether an open database is still the right one.
 fn place(config: &Config, name: BackendName) -> String {
+    let deadline = config.longest_deadline();
     match name {
         BackendName::Embedded => config.store.display().to_string(),
-        BackendName::Kairosdb => format!("{} {:?}", config.kairosdb_url, config.limits.deadline),
-        BackendName::M3db => format!("{:?} {:?}", config.m3db, config.limits.deadline),
-        BackendName::Elasticsearch => format!("{:?} {:?}", config.elasticsearch, config.limits.deadline),
-        BackendName::Prometheus => format!("{} {:?}", config.prometheus_url, config.limits.deadline),
+        BackendName::Kairosdb => format!("{} {deadline:?}", config.kairosdb_url),
+        BackendName::M3db => format!("{:?} {deadline:?}", config.m3db),
+        BackendName::Elasticsearch => format!("{:?} {deadline:?}", config.elasticsearch),
+        BackendName::Prometheus => format!("{} {deadline:?}", config.prometheus_url),
     }
 }

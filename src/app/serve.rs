@@ -14,6 +14,11 @@ use super::{App, demo, read_config};
 use crate::config::Flags;
 use crate::http::{self, HttpState, Reload};
 
+/// How long connections are still taken after the signal to end, if requests are under way.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+const AT_ONCE: &str = "ended at once by a second signal";
+
 /// What is told once requests are answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
@@ -50,19 +55,25 @@ pub async fn serve(flags: Flags, announce: impl FnOnce(&Announcement)) -> anyhow
     let (stop, stopped) = watch::channel(false);
     let state = http_state(&app);
     app.service.shadow.start(Arc::clone(&state.metrics));
-    let public = axum::serve(listener, http::router(Arc::clone(&app.service), state.clone()))
-        .with_graceful_shutdown(until(stopped.clone()))
-        .into_future();
-    let admin = axum::serve(admin_listener, http::admin_router(Arc::clone(&app.service), state.clone()))
-        .with_graceful_shutdown(until(stopped))
-        .into_future();
-    let servers = tokio::spawn(async { tokio::try_join!(public, admin).map(drop) });
+    let public = http::router(Arc::clone(&app.service), state.clone());
+    let admin = http::admin_router(Arc::clone(&app.service), state.clone());
+    let limits = app.service.setup().config.limits.clone();
+    let servers = tokio::spawn(async move {
+        let public = http::listen(listener, public, &limits, until(stopped.clone()));
+        tokio::join!(public, http::listen(admin_listener, admin, &limits, until(stopped)));
+    });
     tracing::info!(address = %addresses.address, admin = %addresses.admin, "serving");
     announce(&addresses);
     signals.wait_for_stop(&app).await;
-    let deadline = app.service.setup().config.limits.deadline;
-    tracing::info!(deadline_ms = deadline.as_millis() as u64, "draining");
+    let deadline = app.service.setup().config.longest_deadline();
     state.readiness.drain();
+    tracing::info!(deadline_ms = deadline.as_millis() as u64, "draining");
+    // As long as requests are under way, `/readyz` tells balancers to go elsewhere, and who has not asked is still answered.
+    tokio::select! {
+        () = idle(&state) => {}
+        () = tokio::time::sleep(deadline.min(FAREWELL)) => {}
+        () = signals.stop() => bail!(AT_ONCE),
+    }
     // The receivers live as long as the servers do; where those have ended there is nothing to tell.
     let _ = stop.send(true);
     drain(servers, deadline, &mut signals).await
@@ -84,19 +95,22 @@ fn http_state(app: &Arc<App>) -> HttpState {
     HttpState { reload, status: Arc::new(move || reporting.status()), ..HttpState::default() }
 }
 
+/// Waits until no request is under way.
+async fn idle(state: &HttpState) {
+    while state.metrics.in_flight() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// Waits for requests under way.
-async fn drain(
-    servers: tokio::task::JoinHandle<io::Result<()>>,
-    deadline: Duration,
-    signals: &mut Signals,
-) -> anyhow::Result<()> {
+async fn drain(servers: tokio::task::JoinHandle<()>, deadline: Duration, signals: &mut Signals) -> anyhow::Result<()> {
     tokio::select! {
-        ended = servers => ended?.context("a listener failed"),
+        ended = servers => ended.context("a listener failed"),
         () = tokio::time::sleep(deadline) => {
             tracing::warn!("requests were cut off at their deadline");
             Ok(())
         }
-        () = signals.stop() => bail!("ended at once by a second signal"),
+        () = signals.stop() => bail!(AT_ONCE),
     }
 }
 

@@ -19,6 +19,7 @@ use std::io::{self, Write};
 use clap::{Parser, Subcommand};
 
 use crate::config::Flags;
+use crate::telemetry::{LogFormat, init_logging};
 
 /// Formulas over time series, served from the database behind it.
 #[derive(Debug, Parser)]
@@ -66,8 +67,12 @@ impl Status {
 /// Runs the command line and gives the exit status.
 pub fn run() -> u8 {
     let cli = Cli::parse();
+    // The service logs as JSON; the other commands speak up only when something is wrong, in plain words.
     let serves = matches!(cli.command, None | Some(Command::Serve));
-    start_logging(serves);
+    let (format, default) = if serves { (LogFormat::Json, "info") } else { (LogFormat::Text, "error") };
+    if let Err(error) = init_logging(format, default) {
+        return exit_status(Err(error.into()));
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return exit_status(Err(error.into())),
@@ -116,18 +121,4 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 /// Writes a line to standard error. Where that is closed, there is nobody to tell.
 fn complain(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
-}
-
-/// The service logs as JSON; the other commands speak up only when something is wrong, in plain words.
-fn start_logging(serves: bool) {
-    let default = if serves { "info" } else { "error" };
-    let filter = ["TSDB_WS_LOG", "RUST_LOG"].iter().find_map(|name| std::env::var(name).ok());
-    let filter = tracing_subscriber::EnvFilter::try_new(filter.as_deref().unwrap_or(default))
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    if serves {
-        logs.json().init();
-    } else {
-        logs.without_time().init();
-    }
 }

@@ -27,8 +27,9 @@ pub struct RequestArgs {
     /// The keyspace
     pub keyspace: String,
     /// Formulas; `*` is each that has a chart
+    // Its own name: an argument called `formulas` would be taken for the flag of the service.
     #[arg(required = true, value_name = "FORMULA")]
-    formulas: Vec<String>,
+    wanted: Vec<String>,
     /// A parameter; given again, any of its values
     #[arg(long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
@@ -108,7 +109,7 @@ fn wrong_request(faults: &[InputError]) -> anyhow::Error {
 impl RequestArgs {
     /// The request, read as the service reads a body.
     pub fn read(&self) -> anyhow::Result<Request> {
-        let formulas = match self.formulas.as_slice() {
+        let formulas = match self.wanted.as_slice() {
             [all] if all == "*" => json!("*"),
             names => json!(names),
         };

@@ -90,6 +90,8 @@ pub struct Limits {
     pub shadow_values: Scalar,
     pub shadow_concurrency: Scalar,
     pub shadow_deadline: Scalar,
+    pub connections: Scalar,
+    pub idle: Scalar,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -27,6 +27,9 @@ pub struct Flags {
     /// The file of the embedded store [default: tsdb-ws.db]
     #[arg(long, global = true, value_name = "FILE")]
     pub store: Option<String>,
+    /// How far back the embedded store is kept, such as 400d
+    #[arg(long, global = true, value_name = "DURATION", hide_short_help = true)]
+    pub embedded_retention: Option<String>,
     /// Where KairosDB answers [default: http://127.0.0.1:8080]
     #[arg(long, global = true, value_name = "URL")]
     pub kairosdb_url: Option<String>,
@@ -39,15 +42,30 @@ pub struct Flags {
     /// How series are named in M3DB: utf8, or legacy, in which characters beyond [A-Za-z0-9_:] are _ [default: utf8]
     #[arg(long, global = true, value_name = "NAMES", hide_short_help = true)]
     pub m3db_names: Option<String>,
+    /// How far back M3DB keeps points
+    #[arg(long, global = true, value_name = "DURATION", hide_short_help = true)]
+    pub m3db_retention: Option<String>,
     /// Where Elasticsearch answers [default: http://127.0.0.1:9200]
     #[arg(long, global = true, value_name = "URL")]
     pub elasticsearch_url: Option<String>,
     /// The index of Elasticsearch [default: tsdb-ws]
     #[arg(long, global = true, value_name = "INDEX", hide_short_help = true)]
     pub elasticsearch_index: Option<String>,
+    /// The name for Elasticsearch's basic authentication
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    pub elasticsearch_user: Option<String>,
+    /// A file that holds the password for Elasticsearch
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub elasticsearch_password_file: Option<String>,
+    /// How far back Elasticsearch keeps points
+    #[arg(long, global = true, value_name = "DURATION", hide_short_help = true)]
+    pub elasticsearch_retention: Option<String>,
     /// Where Prometheus answers [default: http://127.0.0.1:9090]
     #[arg(long, global = true, value_name = "URL")]
     pub prometheus_url: Option<String>,
+    /// How far back Prometheus keeps points
+    #[arg(long, global = true, value_name = "DURATION", hide_short_help = true)]
+    pub prometheus_retention: Option<String>,
     /// The largest body of a request, such as 1MiB
     #[arg(long, global = true, value_name = "SIZE", hide_short_help = true)]
     pub limits_body: Option<String>,
@@ -84,6 +102,12 @@ pub struct Flags {
     /// The longest time for a read of a shadow, such as 10s
     #[arg(long, global = true, value_name = "DURATION", hide_short_help = true)]
     pub limits_shadow_deadline: Option<String>,
+    /// The most connections at once
+    #[arg(long, global = true, value_name = "COUNT", hide_short_help = true)]
+    pub limits_connections: Option<String>,
+    /// The longest time in which a caller may send nothing or take nothing, such as 60s
+    #[arg(long, global = true, value_name = "DURATION", hide_short_help = true)]
+    pub limits_idle: Option<String>,
     /// The file's `keyspaces`, as YAML or JSON
     #[arg(long, global = true, value_name = "YAML", hide_short_help = true)]
     pub keyspaces: Option<String>,

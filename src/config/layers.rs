@@ -133,7 +133,6 @@ impl Layers<'_> {
 
     /// Where the databases are; true if anything is set.
     fn databases(&self, flags: &Flags, file: &file::Backends, config: &mut Config, faults: &mut Faults) -> bool {
-        let in_file = |scalar| Setting::of_file(scalar, &self.path);
         let store = self.pick("store", &flags.store, &file.embedded.store);
         config.store = faults.read(&store, config.store.clone(), value::path);
         let kairosdb = self.pick("kairosdb-url", &flags.kairosdb_url, &file.kairosdb.url);
@@ -149,21 +148,24 @@ impl Layers<'_> {
         own.url = faults.read(&url, own.url.clone(), value::url);
         let index = self.pick("elasticsearch-index", &flags.elasticsearch_index, &elasticsearch.index);
         own.index = faults.read(&index, own.index.clone(), value::text);
-        own.user = faults.read_optional(&in_file(&elasticsearch.user), value::text);
-        own.password_file = faults.read_optional(&in_file(&elasticsearch.password_file), value::path);
+        let user = self.pick("elasticsearch-user", &flags.elasticsearch_user, &elasticsearch.user);
+        own.user = faults.read_optional(&user, value::text);
+        let (flag, entry) = (&flags.elasticsearch_password_file, &elasticsearch.password_file);
+        let password_file = self.pick("elasticsearch-password-file", flag, entry);
+        own.password_file = faults.read_optional(&password_file, value::path);
         let retentions = [
-            self.pick("embedded-retention", &None, &file.embedded.retention),
+            self.pick("embedded-retention", &flags.embedded_retention, &file.embedded.retention),
             self.pick("kairosdb-retention", &flags.kairosdb_retention, &file.kairosdb.retention),
-            self.pick("m3db-retention", &None, &file.m3db.retention),
-            self.pick("elasticsearch-retention", &None, &file.elasticsearch.retention),
-            self.pick("prometheus-retention", &None, &file.prometheus.retention),
+            self.pick("m3db-retention", &flags.m3db_retention, &file.m3db.retention),
+            self.pick("elasticsearch-retention", &flags.elasticsearch_retention, &file.elasticsearch.retention),
+            self.pick("prometheus-retention", &flags.prometheus_retention, &file.prometheus.retention),
         ];
         for (name, retention) in BackendName::ALL.into_iter().zip(&retentions) {
             if let Some(step) = faults.read_optional(retention, value::step) {
                 config.retention.insert(name, step);
             }
         }
-        let places = [&store, &kairosdb, &m3db, &names, &prometheus, &url, &index];
+        let places = [&store, &kairosdb, &m3db, &names, &prometheus, &url, &index, &user, &password_file];
         places.into_iter().chain(&retentions).any(Option::is_some)
     }
 
@@ -177,6 +179,8 @@ impl Layers<'_> {
             range: self.pick("limits-range", &flags.limits_range, &file.range),
             deadline: self.pick("limits-deadline", &flags.limits_deadline, &file.deadline),
             concurrency: self.pick("limits-concurrency", &flags.limits_concurrency, &file.concurrency),
+            connections: self.pick("limits-connections", &flags.limits_connections, &file.connections),
+            idle: self.pick("limits-idle", &flags.limits_idle, &file.idle),
         }
     }
 

@@ -14,10 +14,12 @@ pub struct Settings {
     pub range: Option<Setting>,
     pub deadline: Option<Setting>,
     pub concurrency: Option<Setting>,
+    pub connections: Option<Setting>,
+    pub idle: Option<Setting>,
 }
 
 impl Settings {
-    /// Those of a keyspace. Its `concurrency` is no limit of a request and is read apart.
+    /// Those of a keyspace. Its `concurrency` is no limit of a request and is read apart; connections have no keyspace.
     pub fn of_keyspace(limits: &file::KeyspaceLimits, path: &str) -> Settings {
         let setting = |scalar| Setting::of_file(scalar, path);
         Settings {
@@ -29,13 +31,16 @@ impl Settings {
             range: setting(&limits.range),
             deadline: setting(&limits.deadline),
             concurrency: None,
+            connections: None,
+            idle: None,
         }
     }
 
     /// Whether none is set.
     pub fn is_empty(&self) -> bool {
-        let all = [&self.body, &self.formulas, &self.series, &self.answer_points, &self.raw_points, &self.range];
-        all.iter().all(|setting| setting.is_none()) && self.deadline.is_none() && self.concurrency.is_none()
+        let counts = [&self.body, &self.formulas, &self.series, &self.answer_points, &self.raw_points];
+        let others = [&self.range, &self.deadline, &self.concurrency, &self.connections, &self.idle];
+        counts.into_iter().chain(others).all(Option::is_none)
     }
 
     /// The limits: `base` where nothing is said.
@@ -50,6 +55,8 @@ impl Settings {
             range: faults.read(&self.range, base.range, value::step),
             deadline: faults.read(&self.deadline, base.deadline, value::deadline),
             concurrency: faults.read(&self.concurrency, base.concurrency, |text| value::count(text, 1..=100_000)),
+            connections: faults.read(&self.connections, base.connections, |text| value::count(text, 1..=1_000_000)),
+            idle: faults.read(&self.idle, base.idle, value::deadline),
         }
     }
 }

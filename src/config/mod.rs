@@ -155,6 +155,12 @@ impl Config {
         }
     }
 
+    /// The longest time that a request of any keyspace may take.
+    pub fn longest_deadline(&self) -> Duration {
+        let own = self.keyspaces.values().filter_map(|keyspace| keyspace.limits.as_ref());
+        own.map(|limits| limits.deadline).fold(self.limits.deadline, Duration::max)
+    }
+
     /// The databases that some keyspace reads, or reads along as a shadow.
     pub fn backends_used(&self) -> Vec<BackendName> {
         let own = self.keyspaces.values().flat_map(|keyspace| [keyspace.backend, keyspace.shadow]);
@@ -223,6 +229,11 @@ pub struct Limits {
     pub deadline: Duration,
     /// Requests under way at once in the whole service; more are shed with 503.
     pub concurrency: usize,
+    /// Connections at once to each address; more wait until one ends. Read at the start only.
+    pub connections: usize,
+    /// How long a caller may send nothing of a request's header, or take nothing of an answer, before the connection ends.
+    /// Read at the start only.
+    pub idle: Duration,
 }
 
 /// What the reads of shadows may cost at most, of all keyspaces together. What is over it is dropped and counted.
@@ -255,6 +266,8 @@ impl Default for Limits {
             range: Step::new(400, crate::series::StepUnit::Day),
             deadline: Duration::from_secs(30),
             concurrency: 256,
+            connections: 4096,
+            idle: Duration::from_secs(60),
         }
     }
 }

@@ -157,3 +157,28 @@ fn a_shadow_that_is_the_backend_itself_is_told_and_not_read() {
     assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
     assert_eq!((config.shadow_of("any"), config.shadow_of("shop")), (None, Some(BackendName::Kairosdb)));
 }
+
+#[test]
+fn every_flag_is_a_variable_too() {
+    use clap::{Args, Command};
+
+    let default = format!("{:?}", Config::default());
+    let command = Flags::augment_args(Command::new("tsdb-ws"));
+    let names: Vec<String> = command.get_arguments().map(|flag| flag.get_id().to_string()).collect();
+    assert!(names.len() > 30);
+    for name in names.iter().filter(|name| *name != "config") {
+        let value = match name.rsplit('_').next().unwrap_or_default() {
+            "url" | "origins" => "http://db.internal:1234",
+            "listen" => "127.0.0.1:1234",
+            "retention" | "range" => "3d",
+            "deadline" | "idle" => "7s",
+            "backend" | "shadow" => "kairosdb",
+            "names" => "legacy",
+            "keyspaces" => "{ shop: { backend: kairosdb } }",
+            _ => "1234",
+        };
+        let variable = format!("TSDB_WS_{}", name.to_uppercase());
+        let config = load(&Flags::default(), &|asked| (asked == variable).then(|| value.to_owned())).unwrap();
+        assert_ne!(format!("{config:?}").replace("demo: true", "demo: false"), default, "{variable}");
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
@@ -17,10 +17,36 @@ use crate::telemetry::Outcome;
 
 type Operated = State<Arc<Shared>>;
 
-/// The metrics as text.
-pub async fn metrics(State(shared): Operated) -> Response {
-    let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, media)], shared.state.metrics.encode()).into_response()
+/// The metrics as text: as OpenMetrics for who asks for it, as Prometheus does, else in the older format that everyone reads.
+pub async fn metrics(State(shared): Operated, headers: HeaderMap) -> Response {
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let text = shared.state.metrics.encode();
+    let (media, text) = match accept.into_iter().any(|value| value.contains("application/openmetrics-text")) {
+        true => ("application/openmetrics-text; version=1.0.0; charset=utf-8", text),
+        false => ("text/plain; version=0.0.4; charset=utf-8", as_prometheus(&text)),
+    };
+    ([(header::CONTENT_TYPE, media)], text).into_response()
+}
+
+/// OpenMetrics → the text format of Prometheus: a counter is described under the name of its samples, and there is neither a
+/// unit nor an end.
+fn as_prometheus(text: &str) -> String {
+    let counter = |name: &str| {
+        text.contains(&format!("\n# TYPE {name} counter\n")) || text.starts_with(&format!("# TYPE {name} counter\n"))
+    };
+    let mut lines = String::with_capacity(text.len());
+    for line in text.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("UNIT" | "EOF"), ..) => continue,
+            (Some("#"), Some(kind), Some(name), Some(rest)) if counter(name) => {
+                lines.push_str(&format!("# {kind} {name}_total {rest}"));
+            }
+            _ => lines.push_str(line),
+        }
+        lines.push('\n');
+    }
+    lines
 }
 
 /// What was built.

@@ -117,6 +117,11 @@ pub async fn limit_uri(request: Request, next: Next) -> Response {
 
 /// Lets browsers of other origins in, as configured at this moment; without origins it adds nothing.
 pub async fn cors(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    // Anything else with that method asks what a path takes, which the routes say.
+    let preflight = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    if request.method() == Method::OPTIONS && !preflight {
+        return next.run(request).await;
+    }
     let setup = shared.service.setup();
     let origins = match setup.config.cors_origins.as_slice() {
         [] => return next.run(request).await,

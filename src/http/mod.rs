@@ -12,6 +12,7 @@ pub mod encode;
 mod extract;
 mod health;
 mod keyspace;
+mod listen;
 mod middleware;
 pub mod openapi;
 mod params;
@@ -32,6 +33,7 @@ use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
+pub use listen::listen;
 pub use problem::{Fault, Problem, ProblemDocument};
 
 use crate::config::Limits;
@@ -108,7 +110,7 @@ pub fn router(service: Arc<Service>, state: HttpState) -> Router {
         .route("/readyz", get(health::ready))
         .route("/healthz", get(health::health))
         .merge(keyspaces);
-    surrounded(routes, &shared).with_state(shared)
+    surrounded(routes, &shared).layer(from_fn_with_state(Arc::clone(&shared), middleware::cors)).with_state(shared)
 }
 
 /// The operator's address; it must not be reachable by callers.
@@ -134,7 +136,6 @@ fn surrounded(routes: Router<Arc<Shared>>, shared: &Arc<Shared>) -> Router<Arc<S
         .layer(CatchPanicLayer::custom(middleware::panicked))
         .layer(CompressionLayer::new())
         .layer(map_response(middleware::weaken_tag))
-        .layer(from_fn_with_state(Arc::clone(shared), middleware::cors))
         .layer(from_fn_with_state(Arc::clone(shared), middleware::observe))
 }
 

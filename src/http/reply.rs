@@ -61,7 +61,7 @@ impl Reply {
         let mut response = Body::new(body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.media));
-        headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+        headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
         let values = [(header::CACHE_CONTROL, Some(self.cache_control)), (SERVER_TIMING, self.server_timing)];
         for (name, value) in values {
             headers.extend(value.and_then(|value| HeaderValue::from_str(&value).ok()).map(|value| (name, value)));

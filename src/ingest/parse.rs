@@ -75,6 +75,15 @@ struct Header {
 impl Header {
     fn parse(text: &str) -> Result<Header, String> {
         let columns = fields(text)?;
+        let place = |name: &str| {
+            columns.iter().position(|column| column == name).ok_or_else(|| {
+                format!(
+                    "the header lacks the column `{name}`: write `series,timestamp,value` and the names of the tags"
+                )
+            })
+        };
+        // First, for a file without a header is the fault that is met most.
+        let (series, timestamp, value) = (place("series")?, place("timestamp")?, place("value")?);
         for (index, name) in columns.iter().enumerate() {
             if name.is_empty() {
                 return Err(format!("column {} of the header has no name", index + 1));
@@ -84,14 +93,6 @@ impl Header {
             }
             check_text("a column's name", name)?;
         }
-        let place = |name: &str| {
-            columns.iter().position(|column| column == name).ok_or_else(|| {
-                format!(
-                    "the header lacks the column `{name}`: write `series,timestamp,value` and the names of the tags"
-                )
-            })
-        };
-        let (series, timestamp, value) = (place("series")?, place("timestamp")?, place("value")?);
         let tags = columns.iter().enumerate().filter(|(index, _)| ![series, timestamp, value].contains(index));
         let tags = tags.map(|(index, name)| (index, name.to_string())).collect();
         Ok(Header { series, timestamp, value, tags, columns: columns.len() })
@@ -307,7 +308,7 @@ mod tests {
             ("series,value\na,1", "the header lacks the column `timestamp`"),
             ("series,timestamp,value,a,a\n", "twice"),
             ("series,timestamp,value,\n", "column 4 of the header has no name"),
-            ("\u{1}\na", "control character"),
+            ("\u{1},series,timestamp,value\na", "control character"),
         ] {
             let found = read(text);
             assert_eq!(found.len(), 1);

@@ -361,6 +361,11 @@ pub fn answer_points(
 ) -> LimitExceeded {
     let maximum = context.limits.answer_points as u64;
     let step = time::fitting_step(from, to, maximum / series.max(1), context.keyspace.resolution, timezone);
+    answer_points_limit(value, maximum, step)
+}
+
+/// The same in numbers.
+pub fn answer_points_limit(value: u64, maximum: u64, step: Option<Step>) -> LimitExceeded {
     let mend = match step {
         Some(step) => format!("the step {step} would fit"),
         None => "ask for fewer formulas or a shorter range".to_owned(),

@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::series::{Step, StepUnit};
 
@@ -20,7 +20,7 @@ const LATEST: i64 = 253_370_764_800_000;
 /// What is wrong with it.
 pub fn parse_time(value: &Value, now: i64, timezone: &TimeZone) -> Result<i64, String> {
     let millis = match value {
-        Value::Number(number) => number.as_i64().ok_or_else(|| EXPECTED.to_owned())?,
+        Value::Number(number) => whole(number).ok_or_else(|| EXPECTED.to_owned())?,
         Value::String(text) => parse_text(text.trim(), now, timezone)?,
         _ => return Err(EXPECTED.to_owned()),
     };
@@ -29,6 +29,12 @@ pub fn parse_time(value: &Value, now: i64, timezone: &TimeZone) -> Result<i64, S
     } else {
         Err("must lie in the years 1 to 9998; epoch times are in milliseconds".to_owned())
     }
+}
+
+/// A whole number, however it is written: JSON does not tell 1795305600000 from 1.7953056e12.
+fn whole(number: &Number) -> Option<i64> {
+    let float = || number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 9e15);
+    number.as_i64().or_else(|| float().map(|float| float as i64))
 }
 
 fn parse_text(text: &str, now: i64, timezone: &TimeZone) -> Result<i64, String> {
@@ -157,6 +163,7 @@ mod tests {
             (json!("now-1w"), "2026-10-19T09:30:00Z"),
             (json!("2026-11-22T01:00:00+01:00"), "2026-11-22T00:00:00Z"),
             (json!(1_795_305_600_000_i64), "2026-11-22T00:00:00Z"),
+            (json!(1.7953056e12), "2026-11-22T00:00:00Z"),
             (json!("1795305600000"), "2026-11-22T00:00:00Z"),
         ];
         for (text, expected) in cases {

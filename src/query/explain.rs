@@ -101,5 +101,7 @@ fn selection(selection: &Selection) -> Value {
         "kind": selection.kind.as_str(),
         "aggregate": selection.aggregate.to_string(),
         "group_by": selection.group_by,
+        "from": selection.axis.from(),
+        "to": selection.axis.to(),
     })
 }

@@ -3,6 +3,7 @@
 mod admission;
 mod catalogue;
 mod explain;
+mod fitting;
 mod pipeline;
 mod service;
 mod shadow;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
-use super::admission::Admission;
+use super::admission::{Admission, Permit};
 use super::shadow::Shadow;
-use super::{Answer, QueryError, Request, catalogue, explain, pipeline, values};
+use super::{Answer, QueryError, Request, catalogue, explain, fitting, values};
 use crate::backend::{Backend, BackendError};
 use crate::catalog::Keyspace;
 use crate::catalog::publish::Published;
@@ -116,12 +116,9 @@ impl Service {
     /// What fails for the whole request; what fails for one formula is in its place of the answer.
     pub async fn answer(&self, keyspace: &str, request: &Request) -> Result<Answer, QueryError> {
         let snapshot = self.snapshot(keyspace)?;
-        let _permit = match snapshot.keyspace_config() {
-            Some(config) => self.admission.admit(keyspace, config)?,
-            None => None,
-        };
+        let _permit = self.admit(&snapshot)?;
         let deadline = snapshot.limits().deadline;
-        tokio::time::timeout(deadline, pipeline::answer(snapshot, request, &self.shadow))
+        tokio::time::timeout(deadline, fitting::answer(snapshot, request, &self.shadow))
             .await
             .map_err(|_| QueryError::Deadline(deadline))?
     }
@@ -131,7 +128,9 @@ impl Service {
     /// # Errors
     /// As [`Service::answer`].
     pub fn explain(&self, keyspace: &str, request: &Request) -> Result<Value, QueryError> {
-        explain::explain(&self.snapshot(keyspace)?, request)
+        let snapshot = self.snapshot(keyspace)?;
+        let _permit = self.admit(&snapshot)?;
+        explain::explain(&snapshot, request)
     }
 
     /// The catalogue of a keyspace: title, parameters, and each formula.
@@ -148,9 +147,18 @@ impl Service {
     /// As [`Service::answer`]; a parameter that is not declared is an input error.
     pub async fn values(&self, keyspace: &str, parameter: &str, request: &Request) -> Result<Value, QueryError> {
         let snapshot = self.snapshot(keyspace)?;
+        let _permit = self.admit(&snapshot)?;
         let deadline = snapshot.limits().deadline;
         let values = values::values(&snapshot, parameter, request);
         tokio::time::timeout(deadline, values).await.map_err(|_| QueryError::Deadline(deadline))?
+    }
+
+    /// Counts the request against the limits of its keyspace.
+    fn admit(&self, snapshot: &Snapshot) -> Result<Permit, QueryError> {
+        match snapshot.keyspace_config() {
+            Some(config) => self.admission.admit(&snapshot.keyspace.name, config),
+            None => Ok(None),
+        }
     }
 
     fn snapshot(&self, keyspace: &str) -> Result<Snapshot, QueryError> {

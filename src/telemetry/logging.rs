@@ -61,8 +61,10 @@ pub fn init_logging(format: LogFormat, default_filter: &str) -> Result<(), Loggi
     let set = VARIABLES.into_iter().filter_map(|name| std::env::var(name).ok()).find(|value| !value.is_empty());
     let filter = filter(set.as_deref().unwrap_or(default_filter))?;
     let lines = match format {
-        LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(io::stderr).boxed(),
-        LogFormat::Text => fmt::layer().with_writer(io::stderr).boxed(),
+        LogFormat::Json => {
+            fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(io::stderr).boxed()
+        }
+        LogFormat::Text => fmt::layer().without_time().with_writer(io::stderr).boxed(),
     };
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     subscriber.try_init().map_err(|_| LoggingError::AlreadySet)

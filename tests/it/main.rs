@@ -3,15 +3,18 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod catalog;
+mod cli;
 mod embedded;
 mod experiment;
 mod formula;
 mod functions;
 mod http;
 mod law;
+mod layers;
 mod licences;
 mod portable;
 mod real_input;
+mod service;
 mod shadow;
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,6 +5,7 @@
 pub mod double;
 pub mod law;
 pub mod proxy;
+pub mod process;
 pub mod reference;
 
 use std::sync::Arc;
