@@ -91,7 +91,9 @@ pub fn open_backend(config: &Config, name: BackendName) -> anyhow::Result<Arc<dy
         BackendName::M3db => {
             Ok(Arc::new(M3db::new(&config.m3db.url, config.m3db.legacy_names, config.longest_deadline())?))
         }
-        BackendName::Elasticsearch => Ok(Arc::new(open_elasticsearch(&config.elasticsearch, config.longest_deadline())?)),
+        BackendName::Elasticsearch => {
+            Ok(Arc::new(open_elasticsearch(&config.elasticsearch, config.longest_deadline())?))
+        }
         BackendName::Prometheus => Ok(Arc::new(Prometheus::new(&config.prometheus_url, config.longest_deadline())?)),
     }
 }

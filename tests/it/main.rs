@@ -12,6 +12,7 @@ mod http;
 mod law;
 mod layers;
 mod licences;
+mod one_call;
 mod portable;
 mod real_input;
 mod service;

@@ -2,10 +2,11 @@
 
 #![allow(dead_code)]
 
+pub mod counting;
 pub mod double;
 pub mod law;
-pub mod proxy;
 pub mod process;
+pub mod proxy;
 pub mod reference;
 
 use std::sync::Arc;

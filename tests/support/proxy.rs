@@ -5,6 +5,8 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
+
 /// Forwards to one server until the process ends.
 pub struct Proxy {
     /// Where it listens.
@@ -16,6 +18,8 @@ pub struct Proxy {
 struct State {
     requests: AtomicU32,
     refused: Mutex<Option<Vec<u8>>>,
+    /// The head and the body of the last one.
+    last: Mutex<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Proxy {
@@ -40,6 +44,12 @@ impl Proxy {
         self.state.requests.swap(0, Ordering::SeqCst)
     }
 
+    /// The head and the body of the last request.
+    pub fn last(&self) -> (String, Vec<u8>) {
+        let (head, body) = self.state.last.lock().unwrap().clone();
+        (String::from_utf8(head).unwrap(), body)
+    }
+
     /// Answers 400 to requests whose bodies hold these bytes.
     pub fn refuse(&self, bytes: &[u8]) {
         *self.state.refused.lock().unwrap() = Some(bytes.to_vec());
@@ -56,6 +66,7 @@ fn forward(client: TcpStream, upstream: &str, state: &State) {
     });
     let mut requests = BufReader::new(client.try_clone().unwrap());
     while let Some((head, body)) = request(&mut requests) {
+        *state.last.lock().unwrap() = (head.clone(), body.clone());
         state.requests.fetch_add(1, Ordering::SeqCst);
         let refused = state.refused.lock().unwrap().clone();
         if refused.is_some_and(|bytes| body.windows(bytes.len()).any(|window| window == bytes)) {
@@ -68,6 +79,26 @@ fn forward(client: TcpStream, upstream: &str, state: &State) {
         }
     }
     let _ = server.shutdown(Shutdown::Both);
+}
+
+/// Answers every request with what a function makes of its JSON: a database that holds nothing.
+pub fn answering_server(answer: fn(&Value) -> Value) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut requests = BufReader::new(stream.try_clone().unwrap());
+                while let Some((_, body)) = request(&mut requests) {
+                    let body = answer(&serde_json::from_slice(&body).unwrap()).to_string();
+                    let head = format!("content-type: application/json\r\ncontent-length: {}", body.len());
+                    (&stream).write_all(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}").as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+    url
 }
 
 /// The head and the body of the next request.
