@@ -1,16 +1,23 @@
 //! Columnar programs over frames: no I/O, no clock.
 //!
 //! A [`Program`] is a directed acyclic graph of nodes in order of evaluation, built by `plan`; [`evaluate`] runs it over the
-//! columns that the backend answered. Each operator is one loop over whole columns; a node that several others use is
-//! computed once, and a constant stays one element.
+//! columns that the backend answered. A node that several others use is computed once, a constant stays one element, and point
+//! operators go through columns together.
 //!
-//! - `run` goes from node to node and joins groups;
-//! - `kernel` has the operators and point functions, `window` the functions over time, `across` those over series.
+//! - `groups` numbers the groups, `standing` says which of them are series of a node, `layout` how nodes are computed;
+//! - `run` computes what the outputs ask for;
+//! - `tree` has point operators, evaluated together, over the loops of `kernel`; `window` the functions over time, `across`
+//!   those over series.
 
 mod across;
+mod groups;
 mod kernel;
+mod layout;
+mod operand;
 mod run;
+mod standing;
 pub mod statistics;
+mod tree;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -121,11 +128,18 @@ impl Op {
 }
 
 /// The columns of one selection as a program reads them.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Input {
-    /// Ascending by key. `values` has one entry for each bucket of the axis; NaN where there is no point, infinite where an
-    /// aggregate overflowed.
-    pub groups: Vec<(Vec<Arc<str>>, Vec<f64>)>,
+    /// Ascending by key. Columns have one value for each bucket of the axis; null where there is no point.
+    groups: Vec<(Vec<Arc<str>>, Arc<Column>)>,
+}
+
+impl Input {
+    /// Groups ascending by key, with NaN where there is no point, infinite where an aggregate overflowed.
+    pub fn new(groups: impl IntoIterator<Item = (Vec<Arc<str>>, Vec<f64>)>) -> Input {
+        let column = |values: Vec<f64>| Arc::new(Column::settled(values, None));
+        Input { groups: groups.into_iter().map(|(key, values)| (key, column(values))).collect() }
+    }
 }
 
 /// What is evaluated.

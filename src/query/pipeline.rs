@@ -136,8 +136,8 @@ impl From<Selected> for Fetched {
             };
             fetched.estimated.push(frame.estimated);
             let whole = frame.groups.iter().map(|group| (group.key.clone(), vec![group.whole]));
-            fetched.whole.push(Input { groups: whole.collect() });
-            fetched.buckets.push(Input { groups: frame.groups.into_iter().map(|g| (g.key, g.values)).collect() });
+            fetched.whole.push(Input::new(whole));
+            fetched.buckets.push(Input::new(frame.groups.into_iter().map(|group| (group.key, group.values))));
             fetched.failed.push(error);
         }
         fetched

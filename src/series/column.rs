@@ -12,6 +12,18 @@ pub struct Column {
 }
 
 impl Column {
+    /// A column of values of which those that are infinite, since something overflowed, become undefined nulls.
+    pub fn settled(mut values: Vec<f64>, mut undefined: Option<Vec<bool>>) -> Column {
+        if values.iter().any(|value| value.is_infinite()) {
+            let len = values.len();
+            let marks = undefined.get_or_insert_with(|| vec![false; len]);
+            for (value, mark) in values.iter_mut().zip(marks).filter(|(value, _)| value.is_infinite()) {
+                (*value, *mark) = (f64::NAN, true);
+            }
+        }
+        Column { values, undefined }
+    }
+
     /// The value at `index`, `None` for a null.
     pub fn get(&self, index: usize) -> Option<f64> {
         self.values.get(index).copied().filter(|value| !value.is_nan())

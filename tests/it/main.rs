@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod calendar;
 mod catalog;
 mod cli;
 mod embedded;
@@ -9,6 +10,7 @@ mod experiment;
 mod formula;
 mod functions;
 mod http;
+mod identities;
 mod law;
 mod layers;
 mod licences;

@@ -1,7 +1,8 @@
 //! Random keyspaces, points and requests, and what they come to by plain arithmetic, point by point: the law that every
 //! backend and the columnar evaluation are held to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 use tsdb_ws::series::Point;
@@ -49,6 +50,14 @@ pub enum Expr {
     Unary(&'static str, Box<Expr>),
     Binary(&'static str, Box<Expr>, Box<Expr>),
     Call(&'static str, Vec<Expr>),
+    /// A function over time and so many steps, for those that name a duration.
+    Time(&'static str, Box<Expr>, i64),
+    /// `sum_by` and its kin.
+    Fold(&'static str, Box<Expr>, Vec<&'static str>),
+    Top(Box<Expr>, usize),
+    Share(Box<Expr>),
+    /// `baseline` or `lift`.
+    Against(&'static str, Box<Expr>, &'static str, &'static str),
 }
 
 #[derive(Debug, Clone)]
@@ -72,11 +81,10 @@ impl Case {
         let mut dice = Dice(seed);
         let metrics: BTreeMap<String, Metric> =
             (0..2 + dice.below(5)).map(|i| (format!("m{i}"), random_metric(&mut dice, prefix))).collect();
-        let mut names: Vec<String> = metrics.keys().cloned().collect();
         let mut formulas = Vec::new();
         for i in 0..1 + dice.below(5) {
-            formulas.push((format!("f{i}"), random_expr(&mut dice, &names, 4)));
-            names.push(format!("f{i}"));
+            let expr = random_expr(&mut dice, &Named { metrics: &metrics, formulas: &formulas }, 4);
+            formulas.push((format!("f{i}"), expr));
         }
         let points = random_points(&mut dice, prefix);
         let step = dice.pick(&["1m", "2m", "7m", "1h"]);
@@ -96,6 +104,7 @@ impl Case {
             }
             (name.clone(), spec)
         });
+        let print = |expr: &Expr| print(expr, self.step_minutes());
         let formulas = self.formulas.iter().map(|(name, expr)| (name.clone(), json!({ "expr": print(expr) })));
         json!({ "metrics": metrics.collect::<BTreeMap<_, _>>(), "formulas": formulas.collect::<BTreeMap<_, _>>() })
             .to_string()
@@ -110,31 +119,32 @@ impl Case {
         self.formulas.iter().map(|(name, _)| name.as_str()).collect()
     }
 
-    fn buckets(&self) -> Vec<(i64, i64)> {
-        let step = match self.step {
-            "1m" => MINUTE,
-            "2m" => 2 * MINUTE,
-            "7m" => 7 * MINUTE,
-            _ => 60 * MINUTE,
-        };
-        let first = self.from.div_euclid(step) * step;
-        (0..).map(|i| (first + i * step, first + (i + 1) * step)).take_while(|(start, _)| *start < self.to).collect()
+    fn step_minutes(&self) -> i64 {
+        match self.step {
+            "1m" => 1,
+            "2m" => 2,
+            "7m" => 7,
+            _ => 60,
+        }
     }
 
     /// What each formula comes to: by tags, the values, undefined marks and summary.
     pub fn expected(&self, formula: &str) -> BTreeMap<Vec<String>, Expected> {
-        let buckets = self.buckets();
-        let whole = vec![(buckets[0].0, buckets[buckets.len() - 1].1)];
-        let in_buckets = Reference { case: self, buckets: &buckets, read: &whole };
-        let in_whole = Reference { case: self, buckets: &whole, read: &whole };
+        let step = self.step_minutes() * MINUTE;
+        let first = self.from.div_euclid(step) * step;
+        let count = (self.to - first + step - 1) / step;
+        let reference = Reference { case: self, first, step, tops: RefCell::default(), memo: RefCell::default() };
+        let frame = Frame { low: 0, own: 0, high: count };
         let expr = Expr::Ref(formula.to_owned());
-        let tags = in_buckets.tags(&expr);
+        let tags = reference.tags(&expr);
         let row = |group: &Group| {
-            let cells: Vec<Cell> = (0..buckets.len()).map(|i| in_buckets.value(&expr, group, i)).collect();
-            let summary = in_whole.value(&expr, group, 0);
+            let cells = (0..count).map(|bucket| reference.value(&expr, group, At::Bucket(bucket), frame)).collect();
+            let mut summary = reference.value(&expr, group, At::Whole, frame);
+            // The reason is then that there is no single bucket.
+            summary.undefined &= reference.has_single_bucket(&expr);
             (tags.iter().map(|tag| group[*tag].clone()).collect(), Expected { cells, summary })
         };
-        in_buckets.keys(&expr).iter().map(row).collect()
+        reference.keys(&expr, frame).iter().map(row).collect()
     }
 }
 
@@ -164,12 +174,57 @@ fn random_metric(dice: &mut Dice, prefix: &str) -> Metric {
     }
 }
 
-fn random_expr(dice: &mut Dice, names: &[String], depth: usize) -> Expr {
-    let inner = |dice: &mut Dice| Box::new(random_expr(dice, names, depth - 1));
-    match if depth == 0 { dice.below(5) } else { dice.below(16) } {
+/// What an expression may name.
+struct Named<'a> {
+    metrics: &'a BTreeMap<String, Metric>,
+    formulas: &'a [(String, Expr)],
+}
+
+impl Named<'_> {
+    fn pick(&self, dice: &mut Dice) -> String {
+        let place = dice.below(self.metrics.len() + self.formulas.len());
+        match place.checked_sub(self.metrics.len()) {
+            None => self.metrics.keys().nth(place).unwrap().clone(),
+            Some(formula) => self.formulas[formula].0.clone(),
+        }
+    }
+}
+
+/// A function over time or across series of an expression.
+fn random_function(dice: &mut Dice, named: &Named<'_>, depth: usize) -> Expr {
+    let inner = random_expr(dice, named, depth - 1);
+    let tags = tags_of(&inner, named.metrics, named.formulas);
+    let inner = Box::new(inner);
+    match dice.below(13) {
+        0..=3 => {
+            let name = dice.pick(&["moving_avg", "moving_sum", "moving_min", "moving_max"]);
+            Expr::Time(name, inner, 1 + dice.below(4) as i64)
+        }
+        4 => Expr::Time("cumulative", inner, 0),
+        5 => Expr::Time("delta", inner, 0),
+        6 => Expr::Time("rate", inner, 0),
+        7 => Expr::Time("offset", inner, 1 + dice.below(5) as i64),
+        8 => Expr::Top(inner, 1 + dice.below(3)),
+        9 => Expr::Share(inner),
+        10 if !tags.is_empty() => {
+            // The last of its tags, so that what is left can still be joined with all the others.
+            let (name, tag) = (dice.pick(&["baseline", "lift"]), tags[tags.len() - 1]);
+            Expr::Against(name, inner, tag, dice.pick(&["x", "u", "z"]))
+        }
+        _ => {
+            let name = dice.pick(&["sum_by", "avg_by", "min_by", "max_by", "count_by"]);
+            Expr::Fold(name, inner, tags[..dice.below(tags.len() + 1)].to_vec())
+        }
+    }
+}
+
+fn random_expr(dice: &mut Dice, named: &Named<'_>, depth: usize) -> Expr {
+    let inner = |dice: &mut Dice| Box::new(random_expr(dice, named, depth - 1));
+    match if depth == 0 { dice.below(5) } else { dice.below(21) } {
+        16.. => random_function(dice, named, depth),
         0 => Expr::Number(dice.pick(&[0.0, 1.0, 2.0, 0.5, 100.0])),
         1 if dice.below(4) == 0 => Expr::Null,
-        1..=5 => Expr::Ref(dice.pick(names)),
+        1..=5 => Expr::Ref(named.pick(dice)),
         6 => Expr::Unary(dice.pick(&["-", "!"]), inner(dice)),
         7..=12 => {
             let op = dice.pick(&["+", "-", "*", "/", "%", "^", "<", "<=", ">", ">=", "==", "!=", "&&", "||"]);
@@ -194,7 +249,7 @@ fn random_expr(dice: &mut Dice, names: &[String], depth: usize) -> Expr {
                 ("coalesce", 2),
                 ("coalesce", 3),
             ]);
-            Expr::Call(name, (0..count).map(|_| random_expr(dice, names, depth - 1)).collect())
+            Expr::Call(name, (0..count).map(|_| random_expr(dice, named, depth - 1)).collect())
         }
     }
 }
@@ -220,7 +275,8 @@ fn random_points(dice: &mut Dice, prefix: &str) -> Vec<Point> {
 }
 
 /// The text of an expression, with parentheses everywhere.
-pub fn print(expr: &Expr) -> String {
+pub fn print(expr: &Expr, step_minutes: i64) -> String {
+    let print = |expr: &Expr| print(expr, step_minutes);
     match expr {
         Expr::Number(number) => number.to_string(),
         Expr::Null => "null".to_owned(),
@@ -228,77 +284,208 @@ pub fn print(expr: &Expr) -> String {
         Expr::Unary(op, a) => format!("({op}{})", print(a)),
         Expr::Binary(op, a, b) => format!("({} {op} {})", print(a), print(b)),
         Expr::Call(name, args) => format!("{name}({})", args.iter().map(print).collect::<Vec<_>>().join(", ")),
+        Expr::Time(name, a, 0) => format!("{name}({})", print(a)),
+        Expr::Time(name, a, steps) => format!("{name}({}, \"{}m\")", print(a), steps * step_minutes),
+        Expr::Fold(name, a, tags) => {
+            let tags: String = tags.iter().map(|tag| format!(", \"{tag}\"")).collect();
+            format!("{name}({}{tags})", print(a))
+        }
+        Expr::Top(a, count) => format!("topk({}, {count})", print(a)),
+        Expr::Share(a) => format!("share({})", print(a)),
+        Expr::Against(name, a, tag, value) => format!("{name}({}, \"{tag}\", \"{value}\")", print(a)),
     }
 }
 
-/// Plain evaluation: each value from its operands' values, nothing shared, nothing columnar.
+fn operands(expr: &Expr) -> Vec<&Expr> {
+    match expr {
+        Expr::Number(_) | Expr::Null | Expr::Ref(_) => Vec::new(),
+        Expr::Binary(_, a, b) => vec![a, b],
+        Expr::Call(_, args) => args.iter().collect(),
+        Expr::Unary(_, a)
+        | Expr::Time(_, a, _)
+        | Expr::Fold(_, a, _)
+        | Expr::Top(a, _)
+        | Expr::Share(a)
+        | Expr::Against(_, a, ..) => vec![a],
+    }
+}
+
+fn tags_of(expr: &Expr, metrics: &BTreeMap<String, Metric>, formulas: &[(String, Expr)]) -> Vec<&'static str> {
+    let of = |expr: &Expr| tags_of(expr, metrics, formulas);
+    match expr {
+        Expr::Ref(name) => match metrics.get(name) {
+            Some(metric) => metric.group_by.to_vec(),
+            None => of(&formulas.iter().find(|(formula, _)| formula == name).unwrap().1),
+        },
+        Expr::Fold(_, _, tags) => tags.clone(),
+        Expr::Against("baseline", a, tag, _) => of(a).into_iter().filter(|other| other != tag).collect(),
+        _ => operands(expr).into_iter().map(of).max_by_key(Vec::len).unwrap_or_default(),
+    }
+}
+
+/// What is read for an expression: buckets by number, 0 being the first of the answer. Those before `own` are there for
+/// windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Frame {
+    low: i64,
+    own: i64,
+    high: i64,
+}
+
+impl Frame {
+    fn widened(self, by: i64) -> Frame {
+        Frame { low: self.low - by, ..self }
+    }
+
+    fn earlier(self, by: i64) -> Frame {
+        Frame { low: self.low - by, own: self.own - by, high: self.high - by }
+    }
+}
+
+/// Where a value is asked for: in a bucket, or over the frame's own buckets as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum At {
+    Bucket(i64),
+    Whole,
+}
+
+type Asked = (*const Expr, Group, At, Frame);
+
+/// Plain evaluation: each value from its operands' values, nothing columnar; what was found out is remembered, or deep
+/// formulas would take for ever.
 struct Reference<'a> {
     case: &'a Case,
-    buckets: &'a [(i64, i64)],
-    read: &'a [(i64, i64)],
+    first: i64,
+    step: i64,
+    tops: RefCell<HashMap<(*const Expr, Frame), BTreeSet<Group>>>,
+    memo: RefCell<HashMap<Asked, Cell>>,
 }
 
 impl Reference<'_> {
-    fn formula(&self, name: &str) -> Option<&Expr> {
-        self.case.formulas.iter().find(|(formula, _)| formula == name).map(|(_, expr)| expr)
+    fn formula(&self, name: &str) -> &Expr {
+        self.case.formulas.iter().find(|(formula, _)| formula == name).map(|(_, expr)| expr).unwrap()
     }
 
-    fn operands<'e>(&'e self, expr: &'e Expr) -> Vec<&'e Expr> {
-        match expr {
-            Expr::Number(_) | Expr::Null => Vec::new(),
-            Expr::Ref(name) => self.formula(name).into_iter().collect(),
-            Expr::Unary(_, a) => vec![a],
-            Expr::Binary(_, a, b) => vec![a, b],
-            Expr::Call(_, args) => args.iter().collect(),
-        }
+    fn has_single_bucket(&self, expr: &Expr) -> bool {
+        let windows = matches!(expr, Expr::Time(name, ..) if *name != "rate" && *name != "offset");
+        let inside = match expr {
+            Expr::Ref(name) if !self.case.metrics.contains_key(name) => vec![self.formula(name)],
+            _ => operands(expr),
+        };
+        !windows && inside.into_iter().all(|operand| self.has_single_bucket(operand))
+    }
+
+    fn start(&self, bucket: i64) -> i64 {
+        self.first + bucket * self.step
     }
 
     fn tags(&self, expr: &Expr) -> Vec<&'static str> {
-        if let Expr::Ref(name) = expr
-            && let Some(metric) = self.case.metrics.get(name)
-        {
-            return metric.group_by.to_vec();
-        }
-        self.operands(expr).into_iter().map(|operand| self.tags(operand)).max_by_key(Vec::len).unwrap_or_default()
+        tags_of(expr, &self.case.metrics, &self.case.formulas)
     }
 
-    fn keys(&self, expr: &Expr) -> BTreeSet<Group> {
-        if let Expr::Ref(name) = expr
-            && let Some(metric) = self.case.metrics.get(name)
-        {
-            return match metric.group_by {
-                [] => BTreeSet::from([Group::new()]),
-                tags => {
-                    let in_read = |p: &&Point| p.timestamp >= self.read[0].0 && p.timestamp < self.read[0].1;
-                    self.points(metric).filter(in_read).map(|point| group_of(point, tags)).collect()
-                }
-            };
-        }
-        let operands = self.operands(expr);
-        if operands.is_empty() {
-            return BTreeSet::from([Group::new()]);
-        }
-        let tags = self.tags(expr);
-        let mut candidates = BTreeSet::new();
-        for operand in operands.iter().filter(|operand| self.tags(operand) == tags) {
-            candidates.extend(self.keys(operand));
-        }
-        candidates.retain(|group| self.supplies(expr, group));
-        candidates
-    }
-
-    /// Whether an expression is worth something for a group, be it what it gives for zeros.
-    fn supplies(&self, expr: &Expr, group: &Group) -> bool {
+    /// The frame of the operand.
+    fn inside(&self, expr: &Expr, frame: Frame) -> Frame {
         match expr {
-            Expr::Ref(name) if self.case.metrics.contains_key(name) => {
-                let metric = &self.case.metrics[name];
-                metric.group_by.is_empty()
-                    || metric.fill == "zero"
-                    || self.keys(expr).contains(&project(group, metric.group_by))
-            }
-            Expr::Call("coalesce", _) => true,
-            _ => self.operands(expr).into_iter().all(|operand| self.supplies(operand, group)),
+            Expr::Time("offset", _, steps) => frame.earlier(*steps),
+            Expr::Time("delta", ..) => frame.widened(1),
+            Expr::Time(name, _, steps) if name.starts_with("moving") => frame.widened(steps - 1),
+            _ => frame,
         }
+    }
+
+    fn keys(&self, expr: &Expr, frame: Frame) -> BTreeSet<Group> {
+        let inside = self.inside(expr, frame);
+        match expr {
+            Expr::Number(_) | Expr::Null => BTreeSet::from([Group::new()]),
+            Expr::Ref(name) => match self.case.metrics.get(name) {
+                None => self.keys(self.formula(name), frame),
+                Some(metric) if metric.group_by.is_empty() => BTreeSet::from([Group::new()]),
+                Some(metric) => {
+                    let read = self.start(frame.low)..self.start(frame.high);
+                    let points = self.points(metric).filter(|point| read.contains(&point.timestamp));
+                    points.map(|point| group_of(point, metric.group_by)).collect()
+                }
+            },
+            Expr::Time(_, a, _) | Expr::Share(a) => self.keys(a, inside),
+            Expr::Fold(_, a, tags) => self.keys(a, inside).iter().map(|group| project(group, tags)).collect(),
+            Expr::Top(a, count) => self.top(expr, a, *count, frame),
+            Expr::Against("baseline", a, tag, value) => {
+                let of_baseline = |group: &Group| group[tag] == *value;
+                let rest = |group: Group| group.into_iter().filter(|(other, _)| other != tag).collect();
+                self.keys(a, inside).into_iter().filter(of_baseline).map(rest).collect()
+            }
+            Expr::Against(_, a, ..) => {
+                self.keys(a, inside).into_iter().filter(|group| self.supplies(expr, group, frame)).collect()
+            }
+            Expr::Unary(..) | Expr::Binary(..) | Expr::Call(..) => {
+                let tags = self.tags(expr);
+                let whole = operands(expr).into_iter().filter(|operand| self.tags(operand) == tags);
+                let mut candidates: BTreeSet<Group> = whole.flat_map(|operand| self.keys(operand, frame)).collect();
+                if operands(expr).is_empty() {
+                    candidates.insert(Group::new());
+                }
+                candidates.retain(|group| self.supplies(expr, group, frame));
+                candidates
+            }
+        }
+    }
+
+    /// The series with the greatest sums over the frame's own buckets.
+    fn top(&self, expr: &Expr, a: &Expr, count: usize, frame: Frame) -> BTreeSet<Group> {
+        let asked = (std::ptr::from_ref(expr), frame);
+        if let Some(known) = self.tops.borrow().get(&asked) {
+            return known.clone();
+        }
+        let sum = |group: &Group| {
+            let values =
+                (frame.own..frame.high).filter_map(|bucket| self.value(a, group, At::Bucket(bucket), frame).value);
+            values.reduce(|sum, value| sum + value).unwrap_or(f64::NEG_INFINITY)
+        };
+        let mut ranked: Vec<(f64, Group)> = self.keys(a, frame).into_iter().map(|group| (sum(&group), group)).collect();
+        ranked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        let best: BTreeSet<Group> = ranked.into_iter().take(count).map(|(_, group)| group).collect();
+        self.tops.borrow_mut().insert(asked, best.clone());
+        best
+    }
+
+    /// Whether an expression is worth something for a group, be it what it gives for zeros. The group may have more tags.
+    fn supplies(&self, expr: &Expr, group: &Group, frame: Frame) -> bool {
+        let inside = self.inside(expr, frame);
+        match expr {
+            Expr::Ref(name) => match self.case.metrics.get(name) {
+                Some(metric) => {
+                    metric.group_by.is_empty()
+                        || metric.fill == "zero"
+                        || self.keys(expr, frame).contains(&project(group, metric.group_by))
+                }
+                None => self.supplies(self.formula(name), group, frame),
+            },
+            Expr::Call("coalesce", _) => true,
+            Expr::Fold(_, a, tags) => {
+                let group = project(group, tags);
+                !self.members(a, &group, tags, inside).is_empty() || self.supplies(a, &self.as_zeros(a, &group), inside)
+            }
+            Expr::Top(a, count) => self.top(expr, a, *count, frame).contains(&project(group, &self.tags(a))),
+            Expr::Against(name, a, tag, value) => {
+                self.supplies(a, &self.instead(group, tag, value), inside)
+                    && (*name == "baseline" || self.supplies(a, group, inside))
+            }
+            _ => operands(expr).into_iter().all(|operand| self.supplies(operand, group, inside)),
+        }
+    }
+
+    /// The series of `a` that are folded into a group.
+    fn members(&self, a: &Expr, group: &Group, tags: &[&'static str], frame: Frame) -> Vec<Group> {
+        self.keys(a, frame).into_iter().filter(|member| project(member, tags) == *group).collect()
+    }
+
+    /// A group of which `a` has no series: its other tags are missing.
+    fn as_zeros(&self, a: &Expr, group: &Group) -> Group {
+        self.tags(a).into_iter().map(|tag| (tag, group.get(tag).cloned().unwrap_or_default())).collect()
+    }
+
+    fn instead(&self, group: &Group, tag: &'static str, value: &str) -> Group {
+        group.clone().into_iter().chain([(tag, value.to_owned())]).collect()
     }
 
     fn points<'p>(&'p self, metric: &'p Metric) -> impl Iterator<Item = &'p Point> {
@@ -309,14 +496,25 @@ impl Reference<'_> {
         self.case.points.iter().filter(passes)
     }
 
-    fn value(&self, expr: &Expr, group: &Group, bucket: usize) -> Cell {
-        let operand = |operand: &Expr| self.value(operand, group, bucket);
+    fn value(&self, expr: &Expr, group: &Group, at: At, frame: Frame) -> Cell {
+        let asked = (std::ptr::from_ref(expr), group.clone(), at, frame);
+        if let Some(known) = self.memo.borrow().get(&asked) {
+            return *known;
+        }
+        let found = self.compute(expr, group, at, frame);
+        self.memo.borrow_mut().insert(asked, found);
+        found
+    }
+
+    fn compute(&self, expr: &Expr, group: &Group, at: At, frame: Frame) -> Cell {
+        let inside = self.inside(expr, frame);
+        let operand = |operand: &Expr| self.value(operand, group, at, inside);
         match expr {
             Expr::Number(number) => cell(Some(*number), false),
             Expr::Null => cell(None, false),
             Expr::Ref(name) => match self.case.metrics.get(name) {
-                Some(metric) => self.metric(metric, &project(group, metric.group_by), bucket),
-                None => operand(self.formula(name).unwrap()),
+                Some(metric) => self.metric(metric, &project(group, metric.group_by), at, frame),
+                None => operand(self.formula(name)),
             },
             Expr::Unary(op, a) => strict(&[operand(a)], |v| if *op == "-" { -v[0] } else { truth(v[0] == 0.0) }),
             Expr::Binary(op, a, b) => strict(&[operand(a), operand(b)], |v| binary(op, v[0], v[1])),
@@ -328,7 +526,8 @@ impl Reference<'_> {
                 }
             }
             Expr::Call("coalesce", args) => {
-                let supplied = |arg: &Expr| if self.supplies(arg, group) { operand(arg) } else { cell(None, false) };
+                let supplied =
+                    |arg: &Expr| if self.supplies(arg, group, frame) { operand(arg) } else { cell(None, false) };
                 let cells: Vec<Cell> = args.iter().map(supplied).collect();
                 match cells.iter().find(|cell| cell.value.is_some()) {
                     Some(found) => *found,
@@ -339,24 +538,101 @@ impl Reference<'_> {
                 let cells: Vec<Cell> = args.iter().map(operand).collect();
                 strict(&cells, |v| call(name, v))
             }
+            Expr::Time(name, a, steps) => self.time(name, a, *steps, group, at, frame, inside),
+            Expr::Fold(name, a, tags) => {
+                let group = project(group, tags);
+                let mut members = self.members(a, &group, tags, inside);
+                if members.is_empty() && *name != "count_by" {
+                    members.push(self.as_zeros(a, &group));
+                }
+                let cells: Vec<Cell> = members.iter().map(|member| self.value(a, member, at, inside)).collect();
+                fold(name, &cells, self.begins(at, frame) <= self.case.now)
+            }
+            Expr::Top(a, _) => operand(a),
+            Expr::Share(a) => {
+                let all: Vec<Cell> =
+                    self.keys(a, inside).iter().map(|member| self.value(a, member, at, inside)).collect();
+                strict(&[operand(a), fold("sum_by", &all, true)], |v| v[0] / v[1])
+            }
+            Expr::Against(name, a, tag, value) => {
+                let base = self.value(a, &self.instead(&project(group, &self.tags(a)), tag, value), at, inside);
+                match *name {
+                    "baseline" => base,
+                    _ => strict(&[strict(&[operand(a), base], |v| v[0] - v[1]), base], |v| v[0] / v[1].abs()),
+                }
+            }
         }
     }
 
-    fn metric(&self, metric: &Metric, group: &Group, bucket: usize) -> Cell {
-        let raw = |index: usize| {
-            let (start, end) = self.buckets[index];
+    fn begins(&self, at: At, frame: Frame) -> i64 {
+        match at {
+            At::Bucket(bucket) => self.start(bucket),
+            At::Whole => self.start(frame.own),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn time(&self, name: &str, a: &Expr, steps: i64, group: &Group, at: At, frame: Frame, inside: Frame) -> Cell {
+        let of = |at: At| self.value(a, group, at, inside);
+        let At::Bucket(bucket) = at else {
+            let seconds = (frame.high - frame.own) as f64 * self.step as f64 / 1000.0;
+            return match name {
+                "rate" => strict(&[of(at)], |v| v[0] / seconds),
+                "offset" => of(at),
+                _ => cell(None, false),
+            };
+        };
+        let past = self.start(bucket) <= self.case.now;
+        let window = |first: i64| -> Vec<Cell> { (first..=bucket).map(|bucket| of(At::Bucket(bucket))).collect() };
+        match name {
+            "rate" => strict(&[of(at)], |v| v[0] / (self.step as f64 / 1000.0)),
+            "offset" => of(At::Bucket(bucket - steps)),
+            "delta" => strict(&window(bucket - 1), |v| v[1] - v[0]),
+            _ if !past => cell(None, false),
+            "cumulative" => fold("sum_by", &window(frame.own), true),
+            "moving_sum" => fold("sum_by", &window(bucket - steps + 1), true),
+            "moving_avg" => fold("avg_by", &window(bucket - steps + 1), true),
+            "moving_min" => fold("min_by", &window(bucket - steps + 1), true),
+            _ => fold("max_by", &window(bucket - steps + 1), true),
+        }
+    }
+
+    fn metric(&self, metric: &Metric, group: &Group, at: At, frame: Frame) -> Cell {
+        let within = |start: i64, end: i64| {
             let inside =
                 |p: &&Point| p.timestamp >= start && p.timestamp < end && group_of(p, metric.group_by) == *group;
             let points: Vec<&Point> = self.points(metric).filter(inside).collect();
             aggregate(metric.aggregate, &points)
         };
-        let value = raw(bucket).or_else(|| match metric.fill {
-            _ if self.buckets[bucket].0 > self.case.now => None,
-            "zero" => Some(0.0),
-            "previous" => (0..bucket).rev().find_map(raw),
+        let raw = |bucket: i64| within(self.start(bucket), self.start(bucket + 1));
+        let found = match at {
+            At::Bucket(bucket) => raw(bucket),
+            At::Whole => within(self.start(frame.own), self.start(frame.high)),
+        };
+        let value = found.or_else(|| match (metric.fill, at) {
+            _ if self.begins(at, frame) > self.case.now => None,
+            ("zero", _) => Some(0.0),
+            ("previous", At::Bucket(bucket)) => (frame.low..bucket).rev().find_map(raw),
             _ => None,
         });
         cell(value, false)
+    }
+}
+
+/// Several values as one; nulls are passed over. Nothing is counted in a bucket that has not begun.
+fn fold(name: &str, cells: &[Cell], begun: bool) -> Cell {
+    let values: Vec<f64> = cells.iter().filter_map(|cell| cell.value).collect();
+    let sum = || values.iter().copied().reduce(|sum, value| sum + value);
+    let value = match name {
+        "count_by" => (begun || !values.is_empty()).then_some(values.len() as f64),
+        "sum_by" => sum(),
+        "avg_by" => sum().map(|sum| sum / values.len() as f64),
+        "min_by" => values.iter().copied().reduce(f64::min),
+        _ => values.iter().copied().reduce(f64::max),
+    };
+    match value {
+        Some(value) if !value.is_finite() => cell(None, true),
+        value => cell(value, value.is_none() && cells.iter().any(|cell| cell.undefined)),
     }
 }
 
