@@ -175,7 +175,7 @@ fn every_flag_is_a_variable_too() {
             "backend" | "shadow" => "kairosdb",
             "names" => "legacy",
             "keyspaces" => "{ shop: { backend: kairosdb } }",
-            _ => "1234",
+            _ => "37",
         };
         let variable = format!("TSDB_WS_{}", name.to_uppercase());
         let config = load(&Flags::default(), &|asked| (asked == variable).then(|| value.to_owned())).unwrap();
