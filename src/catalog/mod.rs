@@ -6,12 +6,14 @@ mod parsed;
 mod portable;
 pub mod publish;
 mod spec;
+mod units;
 mod yaml;
 
 pub use compile::{Compiled, compile, compile_keyspace};
 pub use experiment::Experiment;
 pub use parsed::{ParsedFile, ParsedFiles};
 pub use portable::check_backend;
+pub use units::lint;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -170,6 +172,10 @@ pub struct Formula {
     pub metrics: BTreeSet<String>,
     /// The names of its series' tags, sorted.
     pub tags: Arc<[String]>,
+    /// Where it is declared.
+    pub location: Location,
+    /// Where its expression stands.
+    pub expr_location: Location,
 }
 
 /// What a UI needs to draw a formula; it reaches the UI as written, templates completed.
@@ -234,6 +240,14 @@ impl ParameterKind {
             }
             _ => Ok(text.to_owned()),
         }
+    }
+}
+
+impl Formula {
+    /// The place of a part of the expression. Exact for texts on one line without escapes.
+    pub fn place(&self, span: &std::ops::Range<usize>) -> Location {
+        let before = self.text.get(..span.start).map_or(0, |before| before.chars().count());
+        Location { column: self.expr_location.column + before, ..self.expr_location.clone() }
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::Status;
+use super::test::Coverage;
 use crate::app;
 use crate::config::Flags;
 use crate::controller::Source;
@@ -20,6 +21,9 @@ pub struct CheckArgs {
     /// How findings are written
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
+    /// A formula that no test covers is an error, not a warning
+    #[arg(long)]
+    require_tests: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -41,7 +45,10 @@ pub fn run(flags: &Flags, args: &CheckArgs, out: &mut impl Write) -> anyhow::Res
         // The flag asks about one database, whatever the operator's file says of single keyspaces.
         let backend = if flags.backend.is_some() { config.backend } else { config.backend_of(&keyspace.name) };
         found.extend(catalog::check_backend(keyspace, &config.capabilities(backend)));
+        found.extend(catalog::lint(keyspace));
     }
+    let severity = if args.require_tests { Severity::Error } else { Severity::Warning };
+    found.extend(Coverage::of(&listing, &catalog).diagnostics(severity));
     found.sort_by(|a, b| (&a.location, a.code, &a.message).cmp(&(&b.location, b.code, &b.message)));
     found.dedup();
     match args.format {

@@ -12,7 +12,7 @@ use super::{Builder, Parameters};
 use crate::catalog::spec::FormulaSpec;
 use crate::catalog::{Definition, Formula, ParameterKind};
 use crate::diagnostic::Location;
-use crate::formula::{ExprKind, Part, Template};
+use crate::formula::{Expr, ExprKind, Part, Template};
 
 /// References between formulas are at most so deep.
 const MAX_CHAIN: usize = 256;
@@ -129,6 +129,8 @@ pub fn draft(name: String, bound: Option<(String, String)>, spec: &FormulaSpec) 
         params: BTreeSet::new(),
         metrics: BTreeSet::new(),
         tags: Arc::new([]),
+        location: spec.location.clone(),
+        expr_location: spec.expr_location.clone(),
     };
     Draft { spec, formula }
 }
@@ -143,12 +145,17 @@ pub fn place(spec: &FormulaSpec, span: &Range<usize>) -> Location {
 pub fn references(formula: &Formula, parameters: &Parameters) -> Vec<(String, Range<usize>)> {
     let mut found = Vec::new();
     for expr in formula.expr.walk() {
-        if let ExprKind::Name(template) = &expr.kind {
-            let names = values_of(template, formula.bound.as_ref(), parameters);
-            found.extend(names.into_iter().map(|name| (name, expr.span.clone())));
-        }
+        found.extend(names_of(expr, formula, parameters).into_iter().map(|name| (name, expr.span.clone())));
     }
     found
+}
+
+/// The names that one node of a formula's tree refers to; none where it is no name, or one of a number.
+pub fn names_of(expr: &Expr, formula: &Formula, parameters: &Parameters) -> Vec<String> {
+    match &expr.kind {
+        ExprKind::Name(template) => values_of(template, formula.bound.as_ref(), parameters),
+        _ => Vec::new(),
+    }
 }
 
 /// The names that an identifier can become; none where a parameter in it is not an enum.

@@ -8,7 +8,7 @@ mod parameters;
 mod tags;
 
 use graph::draft;
-pub use graph::references;
+pub use graph::{names_of, references};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_yaml::Spanned;
 
+use super::expect::{self, Expected};
 use super::values;
 use crate::config::yaml;
 use crate::plan::time::parse_time;
@@ -56,20 +57,13 @@ pub struct Test {
     pub name: String,
     /// In the file, from 1.
     pub line: u64,
+    /// Its place in the list, from 0.
+    pub index: usize,
     pub request: Request,
     pub expect: BTreeMap<String, Expected>,
     pub tolerance: f64,
     /// The clock; by default the end of the request's range.
     pub now: Option<i64>,
-}
-
-/// What a formula must come to.
-#[derive(Debug, PartialEq)]
-pub enum Expected {
-    /// By tags.
-    Series(BTreeMap<Vec<(String, String)>, Vec<Option<f64>>>),
-    /// The code of its error.
-    Error(String),
 }
 
 const DEFAULT_TOLERANCE: f64 = 1e-9;
@@ -83,7 +77,7 @@ pub fn read(path: &str, bytes: &[u8]) -> Result<TestFile, Vec<String>> {
     let mut reader = Reader { path, faults: Vec::new() };
     let now = reader.now(written.now.as_ref());
     let points = written.series.iter().flat_map(|series| reader.points(series)).collect();
-    let tests = written.tests.iter().filter_map(|test| reader.test(test, now)).collect();
+    let tests = written.tests.iter().enumerate().filter_map(|(index, test)| reader.test(index, test, now)).collect();
     if reader.faults.is_empty() { Ok(TestFile { points, tests }) } else { Err(reader.faults) }
 }
 
@@ -129,7 +123,7 @@ impl Reader<'_> {
         points
     }
 
-    fn test(&mut self, written: &WrittenTest, now: Option<i64>) -> Option<Test> {
+    fn test(&mut self, index: usize, written: &WrittenTest, now: Option<i64>) -> Option<Test> {
         let before = self.faults.len();
         let request = match Request::from_json(&written.request.value) {
             Ok(request) => request,
@@ -142,7 +136,7 @@ impl Reader<'_> {
         };
         let mut expect = BTreeMap::new();
         for (formula, value) in &written.expect.value {
-            match expected(value) {
+            match expect::read(value) {
                 Ok(expected) => drop(expect.insert(formula.clone(), expected)),
                 Err(fault) => self.fault(&written.expect, format!("{formula}: {fault}")),
             }
@@ -155,6 +149,7 @@ impl Reader<'_> {
         let test = Test {
             name: written.name.value.clone(),
             line: written.name.referenced.line(),
+            index,
             request,
             expect,
             tolerance,
@@ -162,47 +157,6 @@ impl Reader<'_> {
         };
         (self.faults.len() == before).then_some(test)
     }
-}
-
-/// `{ "variation=control": [0.03, null] }` or `{ error: unknown_formula }`.
-fn expected(value: &Value) -> Result<Expected, String> {
-    let shape = "write { \"tag=value\": [numbers or null] }, or { error: code }";
-    let Value::Object(fields) = value else { return Err(shape.to_owned()) };
-    if let (1, Some(Value::String(code))) = (fields.len(), fields.get("error")) {
-        return Ok(Expected::Error(code.clone()));
-    }
-    let mut series = BTreeMap::new();
-    for (key, values) in fields {
-        let Value::Array(values) = values else { return Err(shape.to_owned()) };
-        let number = |value: &Value| match value {
-            Value::Null => Ok(None),
-            Value::Number(number) => Ok(number.as_f64()),
-            _ => Err(shape.to_owned()),
-        };
-        let values = values.iter().map(number).collect::<Result<Vec<_>, _>>()?;
-        if series.insert(tags(key)?, values).is_some() {
-            return Err(format!("the series `{key}` is there twice"));
-        }
-    }
-    Ok(Expected::Series(series))
-}
-
-/// `a=1,b=2` in any order; `` or `{}` for no tags. A part without `=` belongs to the value before it.
-fn tags(key: &str) -> Result<Vec<(String, String)>, String> {
-    let mut tags: Vec<(String, String)> = Vec::new();
-    let inner = key.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or(key);
-    if inner.trim().is_empty() {
-        return Ok(tags);
-    }
-    for part in inner.split(',') {
-        match (part.split_once('='), tags.last_mut()) {
-            (Some((name, value)), _) => tags.push((name.trim().to_owned(), value.trim().to_owned())),
-            (None, Some((_, value))) => value.push_str(&format!(",{part}")),
-            (None, None) => return Err(format!("`{key}` names no tags: write tag=value,tag=value")),
-        }
-    }
-    tags.sort();
-    Ok(tags)
 }
 
 #[cfg(test)]
@@ -222,14 +176,5 @@ tests:
         insta::assert_snapshot!(read("shop.test.yaml", text.as_bytes()).unwrap_err().join("\n"));
         let unknown = read("shop.test.yaml", b"series: []\ntest: []\n").unwrap_err();
         assert!(unknown[0].starts_with("shop.test.yaml:2:1: unknown field `test`"), "{unknown:?}");
-    }
-
-    #[test]
-    fn tags_in_any_order() {
-        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(tags("b=2,a=1").unwrap(), [pair("a", "1"), pair("b", "2")]);
-        assert_eq!(tags("{a=x=y,z}").unwrap(), [pair("a", "x=y,z")]);
-        assert!(tags("").unwrap().is_empty() && tags("{}").unwrap().is_empty());
-        assert!(tags("a").is_err());
     }
 }

@@ -1,25 +1,32 @@
 //! `test`: runs `*.test.yaml` on the real engine. Each file has an embedded store of its own, in memory.
 
 mod compare;
+mod coverage;
+mod expect;
 mod file;
+mod update;
 mod values;
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
+use anyhow::{Context, bail};
+use clap::Args;
 use jiff::tz::TimeZone;
 
+pub use self::coverage::Coverage;
 use self::file::{Test, TestFile};
+use self::update::Update;
 use super::{Status, check, complain};
 use crate::backend::Backend;
 use crate::backend::embedded::EmbeddedStore;
 use crate::catalog::{self, Catalog};
 use crate::config::{BackendName, Config, Flags};
+use crate::controller::Source;
 use crate::diagnostic::Severity;
 use crate::plan::time::parse_time;
-use crate::query::{Backends, QueryError, Service};
+use crate::query::{Answer, Backends, QueryError, Service};
 use crate::repository::keyspace_of;
 use crate::repository::{Listing, SourceFile};
 
@@ -33,36 +40,53 @@ pub struct TestArgs {
     /// Only tests whose name or file holds this text
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// How results are written
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
-    /// For people
-    Human,
+    /// Write what formulas come to into the files, in place of what was expected
+    #[arg(long)]
+    update: bool,
 }
 
 #[derive(Default)]
 struct Tally {
     passed: usize,
     failed: usize,
+    updated: usize,
 }
 
 pub async fn run(flags: &Flags, args: &TestArgs, out: &mut impl Write) -> anyhow::Result<Status> {
-    let Format::Human = args.format;
-    let listing = check::source(flags, args.directory.as_deref())?.list()?;
+    let source = check::source(flags, args.directory.as_deref())?;
+    let directory = match &source {
+        Source::Directory(directory) => Some(directory.as_path()).filter(|_| args.update),
+        Source::BuiltIn(_) => None,
+    };
+    if args.update && directory.is_none() {
+        bail!("the built-in demo cannot be updated; name a directory");
+    }
+    let listing = source.list()?;
     let catalog = catalog::compile(&listing);
     let mut tally = Tally::default();
     for file in listing.files.iter().filter(|file| file.path.ends_with(".test.yaml")) {
-        run_file(file, &listing, &catalog, args, &mut tally, out).await?;
+        run_file(file, &listing, &catalog, args, directory, &mut tally, out).await?;
     }
-    if tally.passed + tally.failed == 0 {
-        complain("tsdb-ws: there are no tests (*.test.yaml) to run");
+    match &args.filter {
+        _ if tally.passed + tally.failed + tally.updated > 0 => {}
+        Some(text) => bail!("no test's name or file holds `{text}`"),
+        None => complain("tsdb-ws: there are no tests (*.test.yaml) to run"),
     }
-    writeln!(out, "{} passed, {} failed", tally.passed, tally.failed)?;
+    if args.update {
+        writeln!(out, "{} passed, {} updated, {} failed", tally.passed, tally.updated, tally.failed)?;
+    } else {
+        writeln!(out, "{} passed, {} failed", tally.passed, tally.failed)?;
+    }
+    write_coverage(&Coverage::of(&listing, &catalog), out)?;
     Ok(Status::of_findings(tally.failed > 0))
+}
+
+fn write_coverage(coverage: &Coverage<'_>, out: &mut impl Write) -> io::Result<()> {
+    let covered = coverage.formulas - coverage.uncovered.len();
+    writeln!(out, "{covered} of {} formulas covered", coverage.formulas)?;
+    coverage.uncovered.iter().try_for_each(|(keyspace, formula)| {
+        writeln!(out, "  no test covers {keyspace}/{} ({})", formula.name, formula.location)
+    })
 }
 
 async fn run_file(
@@ -70,6 +94,7 @@ async fn run_file(
     listing: &Listing,
     catalog: &Catalog,
     args: &TestArgs,
+    directory: Option<&Path>,
     tally: &mut Tally,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
@@ -97,23 +122,52 @@ async fn run_file(
     for batch in points.chunks(BATCH) {
         store.write(batch).await?;
     }
+    let text = file.content.as_deref().ok().and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let mut update = directory.zip(text).map(|(directory, text)| (directory.join(path), Update::of(text)));
     for test in &tests {
-        let found = run_test(test, keyspace, catalog, &store).await?;
+        let answer = run_test(test, keyspace, catalog, &store).await?;
+        let found = answer.as_ref().map_or_else(Clone::clone, |answer| compare::differences(test, answer));
         if found.is_empty() {
             tally.passed += 1;
             writeln!(out, "ok     {path}: {}", test.name)?;
+            continue;
+        }
+        let mut refused = found;
+        if let (Some((_, update)), Ok(answer)) = (&mut update, &answer) {
+            update.take(test, answer);
+            refused = std::mem::take(&mut update.refused);
+        }
+        if refused.is_empty() {
+            tally.updated += 1;
+            writeln!(out, "UPDATED {path}:{}: {}", test.line, test.name)?;
         } else {
             tally.failed += 1;
             writeln!(out, "FAILED {path}:{}: {}", test.line, test.name)?;
-            found.iter().try_for_each(|difference| writeln!(out, "  {difference}"))?;
+            refused.iter().try_for_each(|difference| writeln!(out, "  {difference}"))?;
         }
+    }
+    if let Some((place, text)) = update.and_then(|(place, update)| Some((place, update.finish()?))) {
+        write_updated(path, &place, &text)?;
     }
     Ok(())
 }
 
+/// Replaces a test file by its new text, which must still be one.
+fn write_updated(path: &str, place: &Path, text: &str) -> anyhow::Result<()> {
+    if let Err(faults) = file::read(path, text.as_bytes()) {
+        bail!("the updated {path} would not be a test file any more, so that it is left alone: {}", faults.join("; "));
+    }
+    std::fs::write(place, text).with_context(|| format!("cannot write {}", place.display()))
+}
+
 /// The keyspace that a test file is of: the folder's, else the one of the file's name.
+pub fn keyspace_of_tests(path: &str) -> &str {
+    path.split_once('/').map_or_else(|| path.trim_end_matches(".test.yaml"), |(folder, _)| folder)
+}
+
+/// The keyspace of a test file, if it is sound.
 fn served<'a>(path: &'a str, listing: &Listing, catalog: &Catalog) -> Result<&'a str, Vec<String>> {
-    let keyspace = path.split_once('/').map_or_else(|| path.trim_end_matches(".test.yaml"), |(folder, _)| folder);
+    let keyspace = keyspace_of_tests(path);
     if catalog.keyspaces.contains_key(keyspace) {
         return Ok(keyspace);
     }
@@ -126,13 +180,13 @@ fn served<'a>(path: &'a str, listing: &Listing, catalog: &Catalog) -> Result<&'a
     Err([format!("the keyspace `{keyspace}` has errors")].into_iter().chain(lines.take(20)).collect())
 }
 
-/// What differs from what the test expects.
+/// The answer to a test's request, or why the whole request failed.
 async fn run_test(
     test: &Test,
     keyspace: &str,
     catalog: &Catalog,
     store: &EmbeddedStore,
-) -> anyhow::Result<Vec<String>> {
+) -> anyhow::Result<Result<Answer, Vec<String>>> {
     let now = clock(test, keyspace, catalog);
     let backends = Backends::from([(BackendName::Embedded, Arc::new(store.clone()) as Arc<dyn Backend>)]);
     let mut service = Service::new(Config::default(), backends);
@@ -142,13 +196,12 @@ async fn run_test(
         keyspaces: catalog.keyspaces.clone(),
         diagnostics: Vec::new(),
     });
-    Ok(match service.answer(keyspace, &test.request).await {
-        Ok(answer) => compare::differences(test, &answer),
-        Err(QueryError::Input(faults)) => {
+    Ok(service.answer(keyspace, &test.request).await.map_err(|error| match error {
+        QueryError::Input(faults) => {
             faults.iter().map(|fault| format!("request{}: {}", fault.pointer, fault.detail)).collect()
         }
-        Err(error) => vec![error.to_string()],
-    })
+        error => vec![error.to_string()],
+    }))
 }
 
 /// The clock of a test: what it says, else the end of its range. Where that is relative, it is relative to the real clock.
