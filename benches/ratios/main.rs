@@ -1,9 +1,8 @@
-//! Speed, as ratios of what is compared, measured in turns in one run. What each comes to is in docs/BENCHMARKS.md.
+//! Speed, as ratios of what is compared, measured in turns in one run. How to read them is in docs/BENCHMARKS.md.
 //!
 //! ```text
 //! cargo bench                       every bench that needs no database
 //! cargo bench -- evaluate plan      some
-//! BACKENDS=kairosdb tests/backends/run cargo bench -- request
 //! ```
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
