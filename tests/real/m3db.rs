@@ -10,8 +10,8 @@ use tsdb_ws::backend::{Backend, BackendError, SelectBatch, SelectLimits, Selecti
 use tsdb_ws::config::BackendName;
 use tsdb_ws::series::{Aggregate, Kind, Point, Step, TimeAxis};
 
-use crate::support::point;
 use crate::support::proxy::Proxy;
+use crate::support::{lists_what_it_stores, point};
 use crate::{address, conformance, one_request, unique, values};
 
 const MINUTE: i64 = 60_000;
@@ -82,6 +82,11 @@ async fn values_are_those_of_points_in_the_range() {
     values::run(&backend(), &unique()).await;
     let legacy = M3db::new(&address("m3db"), true, Duration::from_secs(60)).unwrap();
     values::run(&legacy, &unique()).await;
+}
+
+#[tokio::test]
+async fn stored_names_are_listed_with_their_tags() {
+    lists_what_it_stores(&backend(), &unique()).await;
 }
 
 #[tokio::test]

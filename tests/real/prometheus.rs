@@ -7,8 +7,8 @@ use tsdb_ws::backend::Backend;
 use tsdb_ws::backend::prometheus::Prometheus;
 use tsdb_ws::config::BackendName;
 
-use crate::support::point;
 use crate::support::proxy::Proxy;
+use crate::support::{lists_what_it_stores, point};
 use crate::{address, conformance, one_request, unique, values};
 
 fn backend() -> Prometheus {
@@ -28,6 +28,11 @@ async fn random_selections_equal_the_reference() {
 #[tokio::test]
 async fn values_are_those_of_points_in_the_range() {
     values::run(&backend(), &unique()).await;
+}
+
+#[tokio::test]
+async fn stored_names_are_listed_with_their_tags() {
+    lists_what_it_stores(&backend(), &unique()).await;
 }
 
 #[tokio::test]

@@ -22,16 +22,17 @@ use serde::Deserialize;
 
 use super::client::Reply;
 use super::remote::{Dialect, Names, Remote, StoredSeries, WriteRequest, described, first_points};
-use super::{Backend, BackendError, CallPreview, SelectBatch, Selected, ValuesQuery};
+use super::{Backend, BackendError, CallPreview, SelectBatch, Selected, StoredSeries as Listed, ValuesQuery};
 use crate::series::Point;
 
 const NAME: &str = "m3db";
 /// The last instant that its nanoseconds can hold.
 const LAST_INSTANT: i64 = i64::MAX / 1_000_000;
-/// How long points may take until they are found, after how long they are sent again, and how long between two looks.
-const PATIENCE: Duration = Duration::from_secs(10);
-const RESEND: Duration = Duration::from_secs(3);
-const PAUSE: Duration = Duration::from_millis(25);
+/// How long points may take until they are found, after how long they are sent again, and how long between two looks, at first
+/// and at most.
+const PATIENCE: Duration = Duration::from_secs(30);
+const RESEND: Duration = Duration::from_secs(5);
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 const OUT_OF_RETENTION: &str = "; points must lie within the retention of its namespace, and at most minutes ahead of its clock: \
                                 move them with --shift-to-now, or lengthen the retention";
 /// How long a series that was found is taken to be known, and how many are remembered.
@@ -109,7 +110,7 @@ impl M3db {
     async fn store(&self, request: &WriteRequest) -> Result<(), BackendError> {
         self.send(request).await?;
         let begun = Instant::now();
-        let mut sent_again = false;
+        let (mut sent_again, mut pause) = (false, PAUSES.0);
         let mut missing = self.remote.missing(request).await?;
         while let Some(first) = described(&missing) {
             if begun.elapsed() > PATIENCE {
@@ -120,7 +121,8 @@ impl M3db {
                 self.send(&missing).await?;
                 sent_again = true;
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
             missing = self.remote.missing(&missing).await?;
         }
         self.learn(request);
@@ -168,6 +170,10 @@ impl Backend for M3db {
         self.remote.tag_values(queries, range, limit).await
     }
 
+    async fn list_series(&self, pattern: &str, limit: usize) -> Result<(Vec<Listed>, bool), BackendError> {
+        self.remote.list_series(pattern, limit).await
+    }
+
     async fn write(&self, points: &[Point]) -> Result<(), BackendError> {
         for request in self.remote.write_requests(points)? {
             let new = first_points(&request, |series| !self.is_known(series));
@@ -199,4 +205,43 @@ fn namespaces(ready: &[u8]) -> usize {
         reads: Vec<serde::de::IgnoredAny>,
     }
     serde_json::from_slice::<Ready>(ready).map_or(0, |ready| ready.reads.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_was_cut_says_so_in_its_headers_alone() {
+        let told = |name: &'static str, value: &'static str| {
+            limited(&HeaderMap::from_iter([(reqwest::header::HeaderName::from_static(name), value.parse().unwrap())]))
+        };
+        // As M3DB 1.5.0 sent them.
+        let cut = [
+            ("m3-results-limited", "max_fetch_series_limit_applied"),
+            ("m3-returned-data-limited", r#"{"Series":3,"Datapoints":33,"TotalSeries":100,"Limited":true}"#),
+            ("m3-returned-metadata-limited", r#"{"Results":1,"TotalResults":2,"Limited":true}"#),
+            ("m3-returned-data-limited", "yes"),
+        ];
+        for (name, value) in cut {
+            assert_eq!(told(name, value).as_deref(), Some(value));
+        }
+        let whole = [
+            ("m3-returned-data-limited", r#"{"Series":5,"Datapoints":55,"TotalSeries":5,"Limited":false}"#),
+            ("m3-returned-metadata-limited", r#"{"Results":8,"TotalResults":8,"Limited":false}"#),
+            ("m3-series-count", "5"),
+        ];
+        for (name, value) in whole {
+            assert_eq!(told(name, value), None);
+        }
+    }
+
+    #[test]
+    fn it_is_ready_when_it_names_a_namespace() {
+        assert_eq!(namespaces(b"{}"), 0);
+        assert_eq!(namespaces(b"<html>"), 0);
+        let ready =
+            br#"{"readyReads":[{"id":"default","attributes":{"metricsType":"unaggregated"}}],"readyWrites":[]}"#;
+        assert_eq!(namespaces(ready), 1);
+    }
 }

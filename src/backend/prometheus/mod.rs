@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use super::client::Reply;
 use super::remote::{Dialect, Names, Remote, WriteRequest, described};
-use super::{Backend, BackendError, CallPreview, SelectBatch, Selected, ValuesQuery};
+use super::{Backend, BackendError, CallPreview, SelectBatch, Selected, StoredSeries as Listed, ValuesQuery};
 use crate::series::Point;
 
 const NAME: &str = "prometheus";
@@ -89,6 +89,10 @@ impl Backend for Prometheus {
         limit: usize,
     ) -> Result<(Vec<String>, bool), BackendError> {
         self.remote.tag_values(queries, range, limit).await
+    }
+
+    async fn list_series(&self, pattern: &str, limit: usize) -> Result<(Vec<Listed>, bool), BackendError> {
+        self.remote.list_series(pattern, limit).await
     }
 
     async fn write(&self, points: &[Point]) -> Result<(), BackendError> {

@@ -4,25 +4,30 @@
 //! - `request` makes one read of a batch: each stored series and range once, however many selections need it;
 //! - `decode` folds the points of its answer into frames;
 //! - `write` makes the requests that store points, and finds out which of them cannot be read again;
-//! - `values` asks which values a tag has;
+//! - `values` asks which values a tag has, `listing` which names there are;
 //! - `message` has the messages.
 //!
 //! The points are read as they are and folded here: that is exact, which no query language of these servers is for our
 //! buckets, and fast (docs/BENCHMARKS.md). How servers differ is a [`Dialect`].
 
 mod decode;
+mod listing;
 mod message;
 mod names;
 mod request;
+#[cfg(test)]
+mod tests;
 mod values;
 mod write;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
+use bytes::Bytes;
 pub use message::{StoredSeries, WriteRequest};
 pub use names::Names;
+use reqwest::Method;
 use reqwest::header::HeaderMap;
 pub use write::{described, first_points};
 
@@ -163,17 +168,35 @@ impl Remote {
             let form: String = form_urlencoded::Serializer::new(String::new())
                 .extend_pairs([("query", &text), ("time", &seconds), ("timeout", &timeout)])
                 .finish();
-            let mut headers = vec![("content-type", "application/x-www-form-urlencoded")];
-            headers.extend(self.dialect.headers);
-            let reply = self.whole(self.client.post("/api/v1/query", &headers, form).await?)?;
-            if reply.status != 200 {
-                return Err(self.error(&reply));
-            }
+            let reply = self.well(self.client.post(values::PATH, &self.form_headers(), form).await?)?;
             values.extend(values::values(&reply.body, &source, &label).map_err(|reason| self.failed(reason))?);
         }
         values.remove("");
         let truncated = values.len() > limit;
         Ok((values.into_iter().take(limit).collect(), truncated))
+    }
+
+    /// The stored names that a pattern describes, with their tags; the names are those that the server keeps.
+    ///
+    /// # Errors
+    /// When the server fails.
+    pub async fn list_series(
+        &self,
+        pattern: &str,
+        limit: usize,
+    ) -> Result<(Vec<crate::backend::StoredSeries>, bool), BackendError> {
+        let unreadable = |reason| self.failed(reason);
+        let reply =
+            self.well(self.client.send(Method::GET, listing::NAMES_PATH, self.dialect.headers, Bytes::new()).await?)?;
+        let mut names = listing::names(&reply.body, &self.dialect.names.pattern(pattern)).map_err(unreadable)?;
+        let truncated = names.len() > limit;
+        names.truncate(limit);
+        let mut series = names.iter().map(|name| (name.clone(), BTreeMap::new())).collect();
+        for form in listing::forms(&names) {
+            let reply = self.well(self.client.post(listing::SERIES_PATH, &self.form_headers(), form).await?)?;
+            listing::add_tags(&reply.body, &mut series).map_err(unreadable)?;
+        }
+        Ok((listing::shown(series), truncated))
     }
 
     /// The requests that store points, for [`Remote::store`].
@@ -200,10 +223,7 @@ impl Remote {
     pub async fn missing(&self, written: &WriteRequest) -> Result<WriteRequest, BackendError> {
         let mut missing = Vec::new();
         for series in write::looks(written) {
-            let reply = self.read(&write::look(&self.dialect, series)).await?;
-            if reply.status != 200 {
-                return Err(self.error(&reply));
-            }
+            let reply = self.well(self.read(&write::look(&self.dialect, series)).await?)?;
             missing.extend(write::missing(&reply.body, series).map_err(|reason| self.failed(reason))?);
         }
         Ok(WriteRequest { series: missing })
@@ -239,7 +259,19 @@ impl Remote {
         headers
     }
 
-    /// A success from which nothing was left out.
+    fn form_headers(&self) -> Vec<(&'static str, &'static str)> {
+        let mut headers = vec![("content-type", "application/x-www-form-urlencoded")];
+        headers.extend(self.dialect.headers);
+        headers
+    }
+
+    /// An answer that is a success and whole.
+    fn well(&self, reply: Reply) -> Result<Reply, BackendError> {
+        let reply = self.whole(reply)?;
+        if reply.status == 200 { Ok(reply) } else { Err(self.error(&reply)) }
+    }
+
+    /// An answer from which nothing was left out, if it is a success.
     fn whole(&self, reply: Reply) -> Result<Reply, BackendError> {
         match (self.dialect.limited)(&reply.headers) {
             Some(limited) if reply.is_success() => Err(self.failed(format!("its answer is not whole: {limited}"))),

@@ -26,6 +26,11 @@ impl Names {
         self.replaced(name, |c| c == ':')
     }
 
+    /// A pattern of our names as one of stored names; `*` stays any text.
+    pub fn pattern(self, pattern: &str) -> String {
+        pattern.split('*').map(|piece| self.replaced(piece, |c| c == ':')).collect::<Vec<_>>().join("*")
+    }
+
     /// The label of a tag.
     ///
     /// # Errors

@@ -12,6 +12,9 @@ use super::Dialect;
 use super::message::{Matcher, MatcherKind};
 use super::request::Source;
 
+/// Where it is asked.
+pub const PATH: &str = "/api/v1/query";
+
 /// The query and its instant in milliseconds; `None` where nothing can be there.
 pub fn query(dialect: &Dialect, source: &Source, range: &Range<i64>) -> Option<(String, i64)> {
     let from = range.start.max(dialect.instants.start);
@@ -33,7 +36,7 @@ fn written(matcher: &Matcher) -> Option<String> {
 }
 
 /// A text between quotes, which no character of it can end.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for c in text.chars() {
