@@ -19,6 +19,7 @@ mod licences;
 mod lint;
 mod one_call;
 mod portable;
+mod readme;
 mod real_input;
 mod service;
 mod shadow;

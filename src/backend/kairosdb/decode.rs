@@ -47,9 +47,17 @@ struct Grouped {
     name: String,
     #[serde(default)]
     group: BTreeMap<String, String>,
+    /// For the name `type`: `number` or `text`.
+    #[serde(default, rename = "type")]
+    kind: String,
 }
 
 impl Group {
+    /// Whether these are the texts of a series. They are no points, but KairosDB's `count` counts them.
+    fn is_text(&self) -> bool {
+        self.group_by.iter().any(|grouped| grouped.name == "type" && grouped.kind == "text")
+    }
+
     fn tag(&self, name: &str) -> &str {
         let groups = self.group_by.iter().filter(|grouped| grouped.name == "tag");
         groups.filter_map(|grouped| grouped.group.get(name)).next().map_or("", String::as_str)
@@ -172,7 +180,7 @@ fn fold(
     let kind = if read.aggregator.is_some() { Kind::Delta } else { selection.kind };
     let whole = selection.whole.map(|whole| whole.from..whole.to);
     let mut groups = GroupAccumulator::new(kind, aggregate, whole, &selection.axis);
-    for group in &answered.results {
+    for group in answered.results.iter().filter(|group| !group.is_text()) {
         if !selection
             .filter
             .iter()
@@ -217,7 +225,9 @@ pub fn values(bytes: &[u8], queries: &[ValuesQuery]) -> Result<BTreeSet<String>,
         let tags = values_tags(query);
         let wanted = |group: &&Group| {
             let looked_at = query.filter.iter().filter(|(tag, _)| tags.contains(tag) && **tag != query.tag);
-            !group.values.is_empty() && looked_at.into_iter().all(|(tag, any)| any.iter().any(|v| v == group.tag(tag)))
+            !group.is_text()
+                && !group.values.is_empty()
+                && looked_at.into_iter().all(|(tag, any)| any.iter().any(|v| v == group.tag(tag)))
         };
         values.extend(answered.results.iter().filter(wanted).map(|group| group.tag(&query.tag).to_owned()));
     }
