@@ -22,6 +22,7 @@ pub mod http;
 pub mod ingest;
 pub mod plan;
 pub mod query;
+pub mod report;
 pub mod repository;
 pub mod series;
 pub mod telemetry;

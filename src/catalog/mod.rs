@@ -2,6 +2,7 @@
 
 mod compile;
 mod experiment;
+mod meaning;
 mod parsed;
 mod portable;
 pub mod publish;
@@ -11,6 +12,7 @@ mod yaml;
 
 pub use compile::{Compiled, compile, compile_keyspace};
 pub use experiment::Experiment;
+pub use meaning::{Changed, Changes, Reached, changes};
 pub use parsed::{ParsedFile, ParsedFiles};
 pub use portable::check_backend;
 pub use units::lint;

@@ -110,7 +110,7 @@ pub fn lint(keyspace: &Keyspace) -> Vec<Diagnostic> {
 }
 
 /// The formulas, each after those that it refers to.
-fn in_order(keyspace: &Keyspace) -> Vec<&Formula> {
+pub(super) fn in_order(keyspace: &Keyspace) -> Vec<&Formula> {
     let mut graph: DiGraph<&Formula, ()> = DiGraph::new();
     let mut nodes = HashMap::new();
     for definition in keyspace.definitions.values() {

@@ -5,6 +5,7 @@
 mod chart;
 mod check;
 mod comparison;
+mod diff;
 mod documents;
 mod explain;
 mod load;
@@ -43,6 +44,8 @@ enum Command {
     Query(query::QueryArgs),
     /// Show the graph, the plan and the exact calls of a query; nothing is sent
     Explain(explain::ExplainArgs),
+    /// Show which formulas mean something else than before, and what that changes
+    Diff(diff::DiffArgs),
     /// Load points from CSV or NDJSON files
     Load(load::LoadArgs),
     /// Print the JSON schema of keyspace files
@@ -92,6 +95,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Status> {
         Command::Test(args) => test::run(&flags, &args, &mut out).await,
         Command::Query(args) => query::run(flags, &args, &mut out).await,
         Command::Explain(args) => explain::run(flags, &args, &mut out),
+        Command::Diff(args) => diff::run(flags, &args, &mut out).await,
         Command::Load(args) => load::run(&flags, &args, &mut out).await,
         Command::Schema => documents::schema(&mut out),
         Command::Openapi => documents::openapi(&mut out),

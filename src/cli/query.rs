@@ -113,8 +113,7 @@ impl RequestArgs {
             [all] if all == "*" => json!("*"),
             names => json!(names),
         };
-        let mut body =
-            json!({ "formulas": formulas, "summary": self.summary, "compare": self.compare, "params": self.params()? });
+        let mut body = json!({ "formulas": formulas, "summary": self.summary, "compare": self.compare, "params": read_params(&self.params)? });
         let texts = [("from", &self.from), ("to", &self.to), ("step", &self.step), ("timezone", &self.timezone)];
         for (field, text) in texts {
             if let Some(text) = text {
@@ -123,19 +122,20 @@ impl RequestArgs {
         }
         Request::from_json(&body).map_err(|faults| wrong_request(&faults))
     }
+}
 
-    fn params(&self) -> anyhow::Result<Map<String, Value>> {
-        let mut params: Map<String, Value> = Map::new();
-        for param in &self.params {
-            let (name, value) = param.split_once('=').with_context(|| format!("--param {param}: write NAME=VALUE"))?;
-            match params.get_mut(name) {
-                None => drop(params.insert(name.to_owned(), json!(value))),
-                Some(Value::Array(values)) => values.push(json!(value)),
-                Some(first) => *first = json!([first.clone(), value]),
-            }
+/// `NAME=VALUE`, a name given again making a list.
+pub fn read_params(texts: &[String]) -> anyhow::Result<Map<String, Value>> {
+    let mut params: Map<String, Value> = Map::new();
+    for param in texts {
+        let (name, value) = param.split_once('=').with_context(|| format!("--param {param}: write NAME=VALUE"))?;
+        match params.get_mut(name) {
+            None => drop(params.insert(name.to_owned(), json!(value))),
+            Some(Value::Array(values)) => values.push(json!(value)),
+            Some(first) => *first = json!([first.clone(), value]),
         }
-        Ok(params)
     }
+    Ok(params)
 }
 
 fn write_answer(answer: &Answer, format: Format, out: &mut impl Write) -> anyhow::Result<Status> {

@@ -5,6 +5,7 @@
 mod calendar;
 mod catalog;
 mod cli;
+mod diff;
 mod documents;
 mod embedded;
 mod experiment;

@@ -1,0 +1,264 @@
+//! What a formula means, apart from how it is written, and what changed of it between two revisions of a keyspace.
+//!
+//! A formula is named by a hash of its tree with everything that it refers to in place of names: references are the hashes of
+//! what they lead to, metrics what they read, parameters what they are without a request. Two formulas of one hash ask the
+//! same and compute the same; parentheses, names of parts, and the order of what is added or multiplied do not matter.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use blake3::Hash;
+use serde::Serialize;
+
+use super::{Definition, Formula, Keyspace, Metric, ParameterKind, compile, units};
+use crate::formula::{BinaryOp, Expr, ExprKind, Function, Part, Template};
+
+/// What changed of one keyspace.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Changes {
+    /// Formulas that themselves, or whose metrics or parameters, mean something else.
+    pub changed: Vec<Changed>,
+    /// Formulas that are as they were but refer to changed ones.
+    pub reached: Vec<Reached>,
+    /// Formulas that are new.
+    pub added: Vec<String>,
+    /// Formulas that are gone.
+    pub removed: Vec<String>,
+    /// Settings of the whole keyspace that change what its formulas come to.
+    pub settings: Vec<&'static str>,
+    /// Formulas that mean the same and are shown otherwise.
+    pub presentation: Vec<String>,
+}
+
+/// A formula that means something else.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Changed {
+    /// The formula.
+    pub name: String,
+    /// Its expression before.
+    pub before: String,
+    /// Its expression now.
+    pub after: String,
+    /// The metrics that it refers to and that read something else.
+    pub metrics: Vec<String>,
+}
+
+/// A formula that a change reaches.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Reached {
+    /// The formula.
+    pub name: String,
+    /// The changed formulas that it refers to, directly or not.
+    pub through: Vec<String>,
+}
+
+impl Changes {
+    /// Whether everything means what it meant.
+    pub fn is_empty(&self) -> bool {
+        let formulas = self.changed.is_empty() && self.added.is_empty() && self.removed.is_empty();
+        formulas && self.reached.is_empty() && self.settings.is_empty()
+    }
+}
+
+/// What changed between two revisions of a keyspace; one that is not there has no formulas.
+pub fn changes(before: Option<&Keyspace>, after: Option<&Keyspace>) -> Changes {
+    let (old, new) = (before.map(Meanings::of).unwrap_or_default(), after.map(Meanings::of).unwrap_or_default());
+    let mut changes = Changes::default();
+    let names: BTreeSet<&str> = formulas(before).chain(formulas(after)).map(|formula| formula.name.as_str()).collect();
+    for name in names {
+        match (before.and_then(|keyspace| formula(keyspace, name)), after.and_then(|keyspace| formula(keyspace, name)))
+        {
+            (None, _) => changes.added.push(name.to_owned()),
+            (_, None) => changes.removed.push(name.to_owned()),
+            (Some(was), Some(is)) if old.whole.get(name) == new.whole.get(name) => {
+                if (&was.chart, &was.description) != (&is.chart, &is.description) {
+                    changes.presentation.push(name.to_owned());
+                }
+            }
+            (Some(was), Some(is)) => {
+                let itself = before
+                    .zip(after)
+                    .is_none_or(|(before, after)| own(before, was, &old, &new) != own(after, is, &new, &old));
+                if itself {
+                    changes.changed.push(changed(was, is, &old, &new));
+                } else {
+                    changes.reached.push(Reached { name: name.to_owned(), through: Vec::new() });
+                }
+            }
+        }
+    }
+    if let Some(after) = after {
+        let sources: BTreeSet<&str> = changes.changed.iter().map(|changed| changed.name.as_str()).collect();
+        for reached in &mut changes.reached {
+            reached.through = below(after, &reached.name)
+                .into_iter()
+                .filter(|name| sources.contains(name))
+                .map(str::to_owned)
+                .collect();
+        }
+    }
+    if let Some((before, after)) = before.zip(after) {
+        let zone = |keyspace: &Keyspace| keyspace.timezone.iana_name().unwrap_or("UTC").to_owned();
+        changes.settings.extend((zone(before) != zone(after)).then_some("timezone"));
+        changes.settings.extend((before.resolution != after.resolution).then_some("resolution"));
+        changes.settings.extend((before.experiment != after.experiment).then_some("experiment"));
+    }
+    changes
+}
+
+fn formulas(keyspace: Option<&Keyspace>) -> impl Iterator<Item = &Formula> {
+    keyspace.into_iter().flat_map(|keyspace| keyspace.definitions.values()).filter_map(|definition| match definition {
+        Definition::Formula(formula) => Some(formula.as_ref()),
+        Definition::Metric(_) => None,
+    })
+}
+
+fn formula<'a>(keyspace: &'a Keyspace, name: &str) -> Option<&'a Formula> {
+    match keyspace.definitions.get(name)? {
+        Definition::Formula(formula) => Some(formula),
+        Definition::Metric(_) => None,
+    }
+}
+
+fn changed(was: &Formula, is: &Formula, old: &Meanings, new: &Meanings) -> Changed {
+    let both = was.metrics.intersection(&is.metrics);
+    Changed {
+        name: is.name.clone(),
+        before: was.text.clone(),
+        after: is.text.clone(),
+        metrics: both.filter(|name| old.whole.get(*name) != new.whole.get(*name)).cloned().collect(),
+    }
+}
+
+/// The formulas that one refers to, directly or not.
+fn below<'a>(keyspace: &'a Keyspace, name: &str) -> BTreeSet<&'a str> {
+    let mut seen = BTreeSet::new();
+    let mut pending = vec![name.to_owned()];
+    while let Some(name) = pending.pop() {
+        let Some(formula) = formula(keyspace, &name) else { continue };
+        for reference in keyspace.references(formula) {
+            if let Some(other) = self::formula(keyspace, &reference)
+                && seen.insert(other.name.as_str())
+            {
+                pending.push(reference);
+            }
+        }
+    }
+    seen
+}
+
+/// The meaning of each definition of a keyspace.
+#[derive(Default)]
+struct Meanings {
+    whole: BTreeMap<String, Hash>,
+    all: BTreeSet<[u8; 32]>,
+}
+
+impl Meanings {
+    fn of(keyspace: &Keyspace) -> Meanings {
+        let mut whole = BTreeMap::new();
+        for definition in keyspace.definitions.values() {
+            if let Definition::Metric(metric) = definition {
+                whole.insert(metric.name.clone(), of_metric(keyspace, metric));
+            }
+        }
+        for formula in units::in_order(keyspace) {
+            let of = |name: &str| whole.get(name).map_or_else(String::new, |hash| hash.to_hex().to_string());
+            let hash = of_formula(keyspace, formula, &of);
+            whole.insert(formula.name.clone(), hash);
+        }
+        let all = whole.values().map(|hash| *hash.as_bytes()).collect();
+        Meanings { whole, all }
+    }
+}
+
+/// The meaning of a formula by itself: a reference to a formula that changed is its name, so that only the other changes count.
+fn own(keyspace: &Keyspace, formula: &Formula, side: &Meanings, other: &Meanings) -> Hash {
+    let of = |name: &str| match (keyspace.definitions.get(name), side.whole.get(name)) {
+        (Some(Definition::Formula(_)), Some(hash)) if !other.all.contains(hash.as_bytes()) => name.to_owned(),
+        (_, Some(hash)) => hash.to_hex().to_string(),
+        (_, None) => String::new(),
+    };
+    of_formula(keyspace, formula, &of)
+}
+
+fn of_metric(keyspace: &Keyspace, metric: &Metric) -> Hash {
+    let bound = metric.bound.as_ref();
+    let text = |template: &Template| text_of(keyspace, template, bound);
+    let tags: BTreeMap<&String, BTreeSet<String>> =
+        metric.tags.iter().map(|(tag, values)| (tag, values.iter().map(text).collect())).collect();
+    let read = (text(&metric.series), tags, &metric.group_by, metric.kind, metric.aggregate, metric.fill);
+    blake3::hash(format!("metric {read:?} {} {:?}", metric.approximate, metric.backends).as_bytes())
+}
+
+/// A text with the parameters that the request completes, and what those are without it.
+fn text_of(keyspace: &Keyspace, template: &Template, bound: Option<&(String, String)>) -> String {
+    let part = |part: &Part| match (part, bound) {
+        (Part::Literal(text), _) => text.clone(),
+        (Part::Param(name), Some((own, value))) if own == name => value.clone(),
+        (Part::Param(name), _) => format!("\u{0}{}\u{0}", parameter(keyspace, name)),
+    };
+    template.parts.iter().map(part).collect()
+}
+
+/// A parameter as far as it changes what is read when a request does not give it.
+fn parameter(keyspace: &Keyspace, name: &str) -> String {
+    let Some(parameter) = keyspace.parameters.get(name) else { return name.to_owned() };
+    let kind = match &parameter.kind {
+        ParameterKind::String { .. } => "string",
+        ParameterKind::Enum { .. } => "enum",
+        ParameterKind::Number { .. } => "number",
+    };
+    format!("{name} {kind} {:?} {}", parameter.default, parameter.optional)
+}
+
+fn of_formula(keyspace: &Keyspace, formula: &Formula, of: &impl Fn(&str) -> String) -> Hash {
+    // Children come after their parents in the walk, so that in reverse every operand is known before its user.
+    let order: Vec<&Expr> = formula.expr.walk().collect();
+    let mut known: HashMap<*const Expr, Hash> = HashMap::new();
+    for expr in order.iter().rev() {
+        let child = |child: &Expr| {
+            known.get(&std::ptr::from_ref(child)).map_or_else(String::new, |hash| hash.to_hex().to_string())
+        };
+        let token = match &expr.kind {
+            ExprKind::Number(number) => format!("number {:x}", number.to_bits()),
+            ExprKind::Null => "null".to_owned(),
+            ExprKind::Text(template) => format!("text {}", text_of(keyspace, template, formula.bound.as_ref())),
+            ExprKind::Name(template) => {
+                let names = compile::names_of(expr, formula, &keyspace.parameters);
+                match (names.as_slice(), template.as_literal()) {
+                    ([name], Some(_)) => format!("ref {}", of(name)),
+                    (names, _) if !names.is_empty() && formula.bound.is_some() && names.len() == 1 => {
+                        format!("ref {}", of(&names[0]))
+                    }
+                    (names, _) => {
+                        let values: Vec<String> = names.iter().map(|name| of(name)).collect();
+                        format!("choice {} {values:?}", text_of(keyspace, template, formula.bound.as_ref()))
+                    }
+                }
+            }
+            ExprKind::Unary(op, a) => format!("{op:?} {}", child(a)),
+            ExprKind::Binary(op, a, b) => {
+                let mut operands = [child(a), child(b)];
+                if matches!(
+                    op,
+                    BinaryOp::Add | BinaryOp::Mul | BinaryOp::Eq | BinaryOp::Ne | BinaryOp::And | BinaryOp::Or
+                ) {
+                    operands.sort();
+                }
+                format!("{op:?} {operands:?}")
+            }
+            ExprKind::Call(function, arguments) => {
+                let mut operands: Vec<String> = arguments.iter().map(child).collect();
+                if matches!(function, Function::Min | Function::Max) {
+                    operands.sort();
+                }
+                format!("{} {operands:?}", function.name())
+            }
+        };
+        let hash = blake3::hash(token.as_bytes());
+        // A definition that is another name for one other means the same.
+        let same = token.strip_prefix("ref ").and_then(|hex| Hash::from_hex(hex).ok());
+        known.insert(std::ptr::from_ref(*expr), same.unwrap_or(hash));
+    }
+    known.remove(&std::ptr::from_ref(&formula.expr)).unwrap_or_else(|| blake3::hash(b""))
+}
