@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::elasticsearch;
 use crate::series::{Aggregate, Kind};
 
 /// How a backend answers an aggregate.
@@ -82,16 +83,8 @@ pub enum Names {
     Legacy,
 }
 
-/// What a key of a mapping holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MappingValue {
-    /// A text that is not empty.
-    Text,
-    /// An object of texts: tag → field.
-    Fields,
-    /// An object in the database's own language.
-    Object,
-}
+/// Says what is wrong with a mapping.
+pub type CheckMapping = fn(&str) -> Result<(), String>;
 
 /// What a backend can do.
 #[derive(Debug, Clone, Copy)]
@@ -104,8 +97,8 @@ pub struct Capabilities {
     pub names: Names,
     /// Names of tags that the backend uses itself, so that no metric can filter or group by them.
     pub reserved_tags: &'static [&'static str],
-    /// What the entry of a metric's `backends` may hold.
-    pub mapping: &'static [(&'static str, MappingValue)],
+    /// Reads the entry of a metric's `backends`; `None`: the backend reads none.
+    pub mapping: Option<CheckMapping>,
 }
 
 /// The store inside the process.
@@ -120,7 +113,7 @@ pub const EMBEDDED: Capabilities = Capabilities {
     },
     names: Names::Kept,
     reserved_tags: &[],
-    mapping: &[],
+    mapping: None,
 };
 
 /// KairosDB: percentiles of its own are of a random sample, and its first and last know nothing of ties.
@@ -129,7 +122,7 @@ pub const KAIROSDB: Capabilities = Capabilities {
     aggregates: Aggregates::SUMS,
     names: Names::Kept,
     reserved_tags: &["_untagged"],
-    mapping: &[],
+    mapping: None,
 };
 
 /// M3DB, read by remote read.
@@ -138,7 +131,7 @@ pub const M3DB: Capabilities = Capabilities {
     aggregates: Aggregates::RAW,
     names: Names::Kept,
     reserved_tags: &["__name__"],
-    mapping: &[],
+    mapping: None,
 };
 
 /// Elasticsearch: percentiles of its own are estimates.
@@ -147,13 +140,7 @@ pub const ELASTICSEARCH: Capabilities = Capabilities {
     aggregates: Aggregates::SUMS,
     names: Names::Kept,
     reserved_tags: &[],
-    mapping: &[
-        ("index", MappingValue::Text),
-        ("time_field", MappingValue::Text),
-        ("value_field", MappingValue::Text),
-        ("filter", MappingValue::Object),
-        ("tag_fields", MappingValue::Fields),
-    ],
+    mapping: Some(elasticsearch::check_mapping),
 };
 
 /// M3DB told to write names as Prometheus does.
@@ -196,46 +183,18 @@ impl Capabilities {
         if mapping.is_empty() {
             return Ok(());
         }
-        let Ok(Value::Object(entries)) = serde_json::from_str(mapping) else {
-            return Err(format!("the mapping for {} must be an object of {}", self.backend, self.mapping_keys()));
-        };
-        for (key, value) in &entries {
-            let Some((_, expected)) = self.mapping.iter().find(|(name, _)| name == key) else {
-                let shown: String = key.chars().take(60).collect();
-                return Err(match self.mapping {
-                    [] => format!("{} reads no mapping, so that `{shown}` means nothing", self.backend),
-                    _ => format!(
-                        "a mapping for {} has no key `{shown}`: it may hold {}",
-                        self.backend,
-                        self.mapping_keys()
-                    ),
-                });
-            };
-            expected
-                .check(value)
-                .map_err(|expected| format!("`{key}` of a mapping for {} must be {expected}", self.backend))?;
+        if let Some(check) = self.mapping {
+            return check(mapping);
         }
-        Ok(())
-    }
-
-    fn mapping_keys(&self) -> String {
-        match self.mapping {
-            [] => "nothing".to_owned(),
-            keys => keys.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
-        }
-    }
-}
-
-impl MappingValue {
-    fn check(self, value: &Value) -> Result<(), &'static str> {
-        let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
-        match self {
-            MappingValue::Text if !is_text(value) => Err("a text that is not empty"),
-            MappingValue::Fields if !value.as_object().is_some_and(|fields| fields.values().all(is_text)) => {
-                Err("an object of texts: tag: field")
-            }
-            MappingValue::Object if !value.is_object() => Err("an object"),
-            _ => Ok(()),
+        match serde_json::from_str(mapping) {
+            Ok(Value::Object(entries)) => match entries.keys().next() {
+                Some(key) => {
+                    let shown: String = key.chars().take(60).collect();
+                    Err(format!("{} reads no mapping, so that `{shown}` means nothing", self.backend))
+                }
+                None => Ok(()),
+            },
+            _ => Err(format!("{} reads no mapping", self.backend)),
         }
     }
 }
@@ -289,10 +248,10 @@ mod tests {
         assert_eq!(ELASTICSEARCH.check_mapping(""), Ok(()));
         assert_eq!(KAIROSDB.check_mapping("{}"), Ok(()));
         for (backend, mapping, said) in [
-            (ELASTICSEARCH, r#"{"indx":"a"}"#, "no key `indx`: it may hold index, time_field"),
-            (ELASTICSEARCH, r#"{"index":7}"#, "`index` of a mapping for elasticsearch must be a text"),
-            (ELASTICSEARCH, r#"{"tag_fields":{"a":1}}"#, "tag: field"),
-            (ELASTICSEARCH, r#""x""#, "must be an object of index"),
+            (ELASTICSEARCH, r#"{"indx":"a"}"#, "no key `indx`; there are index, time_field"),
+            (ELASTICSEARCH, r#"{"index":7}"#, "elasticsearch: index must be the name"),
+            (ELASTICSEARCH, r#"{"tag_fields":{"a":1}}"#, "each of tag_fields"),
+            (ELASTICSEARCH, r#""x""#, "must be a mapping"),
             (KAIROSDB, r#"{"index":"a"}"#, "reads no mapping"),
         ] {
             let fault = backend.check_mapping(mapping).unwrap_err();

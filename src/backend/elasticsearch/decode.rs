@@ -44,6 +44,26 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// What an error says.
+    pub fn of(status: u16, error: &Json) -> Refusal {
+        let mut reasons = vec![error];
+        // The shard's own reason says more than what surrounds it; a cause more than its effect.
+        if let Some(shard) = error["failed_shards"].get(0) {
+            reasons.push(&shard["reason"]);
+        }
+        let mut cause = &error["caused_by"];
+        while cause.is_object() && reasons.len() < 20 {
+            reasons.push(cause);
+            cause = &cause["caused_by"];
+        }
+        let text = |reason: &Json, key: &str| reason[key].as_str().unwrap_or_default().to_owned();
+        let innermost = reasons.iter().rev().find(|reason| !text(reason, "reason").is_empty());
+        let words = innermost.map_or_else(|| error.to_string(), |reason| text(reason, "reason"));
+        let kind = reasons.iter().map(|reason| text(reason, "type")).find(|kind| !kind.is_empty()).unwrap_or_default();
+        let max_size = max_size(&words);
+        Refusal { status, words: words.chars().take(600).collect(), kind, max_size }
+    }
+
     /// Whether the server had no room or time for the search, so that it may be answered later.
     pub fn is_overload(&self) -> bool {
         self.max_size.is_none() && (self.status == 429 || self.status >= 500)
@@ -86,6 +106,9 @@ pub struct Document<'a> {
     sort: [Json; 1],
     #[serde(default, borrow, rename = "_source")]
     source: Source<'a>,
+    /// Fields of which the index left out the value.
+    #[serde(default, rename = "_ignored")]
+    pub ignored: Vec<String>,
     /// Values of the fields asked for.
     #[serde(default)]
     pub fields: BTreeMap<String, Vec<Json>>,
@@ -234,31 +257,12 @@ fn refusal(response: &Response<'_>) -> Option<Refusal> {
         Some(Refusal { status: 503, words: words.to_owned(), kind: "incomplete".to_owned(), max_size: None })
     };
     match &response.error {
-        Some(error) => Some(refusal_of(response.status, error)),
+        Some(error) => Some(Refusal::of(response.status, error)),
         None if response.status != 200 => incomplete(&format!("status {}", response.status)),
         None if response.timed_out => incomplete("the search timed out"),
         None if response.shards.failed > 0 => incomplete("some of its shards failed"),
         None => None,
     }
-}
-
-fn refusal_of(status: u16, error: &Json) -> Refusal {
-    let mut reasons = vec![error];
-    // The shard's own reason says more than what surrounds it; a cause more than its effect.
-    if let Some(shard) = error["failed_shards"].get(0) {
-        reasons.push(&shard["reason"]);
-    }
-    let mut cause = &error["caused_by"];
-    while cause.is_object() && reasons.len() < 20 {
-        reasons.push(cause);
-        cause = &cause["caused_by"];
-    }
-    let text = |reason: &Json, key: &str| reason[key].as_str().unwrap_or_default().to_owned();
-    let innermost = reasons.iter().rev().find(|reason| !text(reason, "reason").is_empty());
-    let words = innermost.map_or_else(|| error.to_string(), |reason| text(reason, "reason"));
-    let kind = reasons.iter().map(|reason| text(reason, "type")).find(|kind| !kind.is_empty()).unwrap_or_default();
-    let max_size = max_size(&words);
-    Refusal { status, words: words.chars().take(600).collect(), kind, max_size }
 }
 
 /// `… too many buckets. Must be less than or equal to: [65536] …`, `Result window is too large, … equal to: [10000] …`.
@@ -360,5 +364,93 @@ impl<'de: 'a, 'a> Deserialize<'de> for Label<'a> {
         }
         let value: Json = serde_json::from_str(text).map_err(de::Error::custom)?;
         Ok(Label(Cow::Owned(text_of(&value))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a server answered to: rows with a sum and a count, rows with values, no rows, documents, a sum over a keyword,
+    /// values, an index that is not there, a pattern without indexes, too many documents.
+    const ANSWER: &[u8] = include_bytes!("../../../tests/testdata/elasticsearch/msearch.json");
+    const TOO_MANY_BUCKETS: &[u8] = include_bytes!("../../../tests/testdata/elasticsearch/too-many-buckets.json");
+
+    fn found<'a>(items: &'a [Item<'_>], index: usize) -> &'a Found<'a> {
+        let Item::Found(found) = &items[index] else { unreachable!("{:?}", items[index]) };
+        found
+    }
+
+    fn refused<'a>(items: &'a [Item<'_>], index: usize) -> &'a Refusal {
+        let Item::Refused(refusal) = &items[index] else { unreachable!("{:?}", items[index]) };
+        refusal
+    }
+
+    #[test]
+    fn rows_have_groups_starts_and_metrics() {
+        let items = items(ANSWER, 9).unwrap();
+        let with_sums = found(&items, 0);
+        let groups: Vec<&str> = with_sums.rows.iter().map(|row| &*row.key.group[0]).collect();
+        assert_eq!(groups, ["", "a", "a", "b\"q"]);
+        assert_eq!(with_sums.rows[2].key.start, 1_795_305_660_000);
+        let sums: Vec<f64> = with_sums.rows.iter().map(|row| row.s.as_ref().unwrap().value.0).collect();
+        assert_eq!(sums, [0.1, 1.5, f64::INFINITY, 2.5]);
+        assert_eq!(with_sums.rows[0].n.as_ref().unwrap().value, Number(2.0));
+        assert_eq!(with_sums.cut, 1, "`toolong` is over the ignore_above of its field");
+        let with_values = found(&items, 1);
+        let values: Vec<f64> = with_values.rows.iter().map(|row| row.key.value.unwrap()).collect();
+        assert_eq!(values, [-0.0, 0.1]);
+        assert_eq!(with_values.after.unwrap().get(), r#"{"g0":null,"t":1795305720000,"v":0.1}"#);
+        for nothing in [2, 7] {
+            assert!(found(&items, nothing).rows.is_empty() && found(&items, nothing).after.is_none());
+        }
+    }
+
+    #[test]
+    fn documents_have_instants_values_and_flat_tags() {
+        let items = items(ANSWER, 9).unwrap();
+        let documents = &found(&items, 3).documents;
+        assert_eq!(documents.len(), 6);
+        assert_eq!(documents[1].timestamp(), Some(1_795_305_600_001));
+        assert_eq!(documents[2].fields["value"][0].as_f64(), Some(1e308));
+        let tags = documents[4].tags().unwrap();
+        let tags: Vec<(&str, &str)> = tags.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(tags, [("list", "a,b"), ("n.o", "p")]);
+    }
+
+    #[test]
+    fn refusals_are_told_in_the_innermost_words() {
+        let items = items(ANSWER, 9).unwrap();
+        let wrong_type = refused(&items, 4);
+        assert_eq!(wrong_type.words, "Field [series] of type [keyword] is not supported for aggregation [sum]");
+        assert!(!wrong_type.is_overload());
+        assert_eq!(refused(&items, 6).kind, "index_not_found_exception");
+        assert_eq!(refused(&items, 8).max_size, Some(10_000));
+        let buckets = super::items(TOO_MANY_BUCKETS, 2).unwrap();
+        assert_eq!(refused(&buckets, 1).max_size, Some(100));
+    }
+
+    #[test]
+    fn an_answer_that_is_not_whole_is_no_answer() {
+        assert_eq!(items(ANSWER, 8).unwrap_err(), "it answered 9 of 8 searches");
+        assert!(items(&ANSWER[..ANSWER.len() / 2], 9).unwrap_err().starts_with("its answer cannot be read"));
+        for (part, words) in [
+            (r#""timed_out":true,"status":200"#, "the search timed out"),
+            (r#""_shards":{"failed":1},"status":200"#, "some of its shards failed"),
+            (r#""status":429"#, "status 429"),
+        ] {
+            let answer = format!("{{\"responses\":[{{{part}}}]}}");
+            let items = items(answer.as_bytes(), 1).unwrap();
+            assert_eq!(refused(&items, 0).words, words);
+            assert!(refused(&items, 0).is_overload());
+        }
+    }
+
+    #[test]
+    fn values_say_whether_there_are_more() {
+        let lists = tag_values(ANSWER, 9).unwrap();
+        assert_eq!(lists[5], Ok((vec!["a".to_owned()], true)));
+        assert_eq!(lists[7], Ok((vec![], false)));
+        assert_eq!(lists[6].as_ref().unwrap_err().kind, "index_not_found_exception");
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::decode::{Document, Found, Metric, Row, text_of};
 use super::form::{Form, Value};
-use super::request::Depth;
+use super::request::{Depth, unsure_fields};
 use crate::backend::{GroupColumn, SelectLimits, Selection, SelectionError, SelectionFrame};
 use crate::series::aggregate::GroupAccumulator;
 use crate::series::{Aggregate, Kind, Tags};
@@ -29,6 +29,8 @@ impl Spent {
 pub struct Fold<'a> {
     selection: &'a Selection,
     form: &'a Form,
+    /// Fields of which a value that the index left out may be taken for a missing one.
+    unsure: Vec<&'a str>,
     depth: Depth,
     groups: GroupAccumulator,
     /// How many points there are, for averages.
@@ -61,7 +63,16 @@ impl<'a> Fold<'a> {
             (Depth::Buckets, Aggregate::Count) => (groups(Kind::Delta, Aggregate::Sum), None),
             (_, aggregate) => (groups(selection.kind, aggregate), None),
         };
-        Fold { selection, form, depth, groups: main, counts, stored: BTreeMap::new(), cells: 0 }
+        Fold {
+            selection,
+            form,
+            unsure: unsure_fields(selection, form),
+            depth,
+            groups: main,
+            counts,
+            stored: BTreeMap::new(),
+            cells: 0,
+        }
     }
 
     /// Takes in a page.
@@ -70,15 +81,19 @@ impl<'a> Fold<'a> {
     /// A limit, or an answer that would be wrong.
     pub fn take(&mut self, found: &Found<'_>, spent: &mut Spent) -> Result<(), SelectionError> {
         if found.cut > 0 {
-            return Err(SelectionError::Refused(format!(
-                "the index {} left out a tag's value of {} documents, for it is longer than the ignore_above of its field",
-                self.form.index, found.cut
-            )));
+            return Err(self.left_out());
         }
         match self.depth {
             Depth::Documents => self.take_documents(&found.documents, spent),
             _ => self.take_rows(&found.rows, spent),
         }
+    }
+
+    fn left_out(&self) -> SelectionError {
+        SelectionError::Refused(format!(
+            "the index {} left out the value of a tag, for it is longer than the ignore_above of its field",
+            self.form.index
+        ))
     }
 
     fn take_rows(&mut self, rows: &[Row<'_>], spent: &mut Spent) -> Result<(), SelectionError> {
@@ -135,6 +150,15 @@ impl<'a> Fold<'a> {
             let Some(timestamp) = document.timestamp() else { continue };
             let Some(value) = self.value_of(document) else { continue };
             let identity = self.identity_of(document)?;
+            if document.ignored.iter().any(|field| self.unsure.contains(&field.as_str())) {
+                // Our documents tell the value themselves.
+                if !self.form.ours {
+                    return Err(self.left_out());
+                }
+                if !self.is_wanted(&identity.0) {
+                    continue;
+                }
+            }
             match self.stored.get_mut(&identity) {
                 Some(stored) => stored.points.push((timestamp, value)),
                 None => {
@@ -144,6 +168,11 @@ impl<'a> Fold<'a> {
             }
         }
         Ok(())
+    }
+
+    fn is_wanted(&self, tags: &Tags) -> bool {
+        let value = |tag: &String| tags.get(tag).map_or("", String::as_str);
+        self.selection.filter.iter().all(|(tag, any)| any.iter().any(|wanted| wanted == value(tag)))
     }
 
     fn value_of(&self, document: &Document<'_>) -> Option<f64> {

@@ -35,7 +35,9 @@ pub enum Series {
 #[derive(Debug, Clone)]
 pub struct Form {
     pub index: String,
-    /// Whether it is our own index, which is not there before the first write.
+    /// Whether it is the index that comes with the first write, so that it may not be there yet.
+    pub is_awaited: bool,
+    /// Whether all documents are of our own form.
     pub ours: bool,
     pub time: String,
     pub value: Value,
@@ -56,6 +58,7 @@ impl Form {
     pub fn ours(index: &str, tags: &BTreeSet<&String>) -> Form {
         Form {
             index: index.to_owned(),
+            is_awaited: true,
             ours: true,
             time: TIME.to_owned(),
             value: Value::Field("value".to_owned()),
@@ -67,7 +70,7 @@ impl Form {
         }
     }
 
-    /// Documents of another form, in an index of which the fields are known.
+    /// Documents of another form, in an index of which the fields are known. `index` is the one of metrics that name none.
     ///
     /// # Errors
     /// A field that cannot be matched as it is.
@@ -77,6 +80,7 @@ impl Form {
         tags: &BTreeSet<&String>,
         types: &FieldTypes,
     ) -> Result<Form, String> {
+        let index = mapping.index.as_deref().unwrap_or(index);
         let exact = |field: &str| exact_field(index, field, types);
         let value = match &mapping.value_field {
             Some(Choice::Field(field)) => Value::Field(field.clone()),
@@ -104,6 +108,7 @@ impl Form {
         identity.extend(tags.values().cloned());
         Ok(Form {
             index: index.to_owned(),
+            is_awaited: mapping.index.is_none(),
             ours: false,
             time: mapping.time_field.clone().unwrap_or_else(|| TIME.to_owned()),
             value,

@@ -13,6 +13,7 @@
 mod decode;
 mod fold;
 mod form;
+mod listing;
 mod mapping;
 mod request;
 mod run;
@@ -31,9 +32,12 @@ use bytes::Bytes;
 use reqwest::Method;
 
 use super::client::{Client, Reply};
-use super::{Backend, BackendError, CallPreview, SelectBatch, Selected, Selection, SelectionError, ValuesQuery};
+use super::{
+    Backend, BackendError, CallPreview, SelectBatch, Selected, Selection, SelectionError, StoredSeries, ValuesQuery,
+};
 use crate::series::Point;
 use form::{FieldTypes, Form};
+use listing::Refused;
 use run::Run;
 use write::Stored;
 
@@ -41,6 +45,11 @@ const NAME: &str = "elasticsearch";
 const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
 const JSON: (&str, &str) = ("content-type", "application/json");
 const HEALTH: &str = "/_cluster/health?filter_path=status";
+
+/// Of a search in an index that is not there.
+const NO_INDEX: &str = "index_not_found_exception";
+/// Names whose tags are asked for in one request.
+const LISTED_AT_ONCE: usize = 200;
 
 /// Rows of one search: `search.max_buckets` of a server that nobody changed.
 const PAGE: usize = 65_536;
@@ -136,7 +145,7 @@ impl Elasticsearch {
             };
             let index = mapping.index.as_deref().unwrap_or(&self.index);
             let types = self.types(index, &mapping, &tags, calls).await?;
-            forms.push(Form::mapped(index, &mapping, &tags, &types).map_err(SelectionError::Unsupported));
+            forms.push(Form::mapped(&self.index, &mapping, &tags, &types).map_err(SelectionError::Unsupported));
         }
         Ok(forms)
     }
@@ -196,6 +205,11 @@ impl Elasticsearch {
         densities.insert(shape(selection), density);
     }
 
+    async fn list(&self, body: Vec<u8>) -> Result<Reply, BackendError> {
+        let reply = self.client.post(listing::PATH, &[NDJSON], body).await?;
+        if reply.status == 200 { Ok(reply) } else { Err(self.failed(reply.words())) }
+    }
+
     async fn search(&self, body: Vec<u8>) -> Result<Reply, BackendError> {
         self.client.post(request::PATH, &[NDJSON], body).await
     }
@@ -224,9 +238,10 @@ impl Elasticsearch {
         Ok(())
     }
 
-    async fn store(&self, points: &[Point], body: Vec<u8>, refresh: bool) -> Result<(), BackendError> {
+    async fn store(&self, points: &[Point], body: Vec<u8>) -> Result<(), BackendError> {
+        // What is acknowledged can be read.
         let path = format!(
-            "/{}/_bulk?refresh={refresh}&filter_path=errors,items.*.status,items.*.error",
+            "/{}/_bulk?refresh=true&filter_path=errors,items.*.status,items.*.error",
             request::in_path(&self.index)
         );
         let body = Bytes::from(body);
@@ -242,7 +257,7 @@ impl Elasticsearch {
                             .get(first)
                             .map_or(String::new(), |point| format!("{} {:?}", point.series, point.tags));
                         let of: String = of.chars().take(200).collect();
-                        return Err(self.failed(format!("it refused {count} points; the first, of {of}: {words}")));
+                        return Err(self.failed(format!("points refused: {count}; the first, of {of}: {words}")));
                     }
                 },
                 429 | 503 => reply.words(),
@@ -261,7 +276,7 @@ impl Elasticsearch {
 fn shape(selection: &Selection) -> u64 {
     let mut hasher = DefaultHasher::new();
     let Selection { series, filter, kind, aggregate, group_by, mapping, axis, whole: _, approximate: _ } = selection;
-    let bucket = axis.exact_millis().unwrap_or(0);
+    let bucket = axis.end_of(0) - axis.from();
     (series, filter, kind, request::Depth::of(*kind, *aggregate), group_by, mapping, bucket).hash(&mut hasher);
     hasher.finish()
 }
@@ -301,35 +316,36 @@ impl Backend for Elasticsearch {
         self.page.fetch_min(run.page(), Ordering::Relaxed);
         let mut frames = Vec::with_capacity(batch.selections.len());
         let finished = run.finish().map_err(|words| self.failed(words))?;
-        for (selection, (frame, density)) in batch.selections.iter().zip(finished) {
-            if let Some(density) = density {
+        for (selection, outcome) in batch.selections.iter().zip(finished) {
+            if let Some(density) = outcome.density {
                 self.learn_density(selection, density);
             }
-            frames.push(frame);
+            frames.push(outcome.frame);
         }
         Ok(Selected { frames, calls })
     }
 
     fn preview(&self, batch: &SelectBatch) -> Vec<CallPreview> {
-        let form = |selection: &Selection| {
+        let mut unknown = BTreeSet::new();
+        let mut form = |selection: &Selection| {
             let tags = tags_of(selection);
             let Some(mapping) = self.mapping(&selection.mapping)? else { return Ok(Form::ours(&self.index, &tags)) };
             let index = mapping.index.as_deref().unwrap_or(&self.index);
-            let types = self.remembered_types(index).map(|known| known.types).unwrap_or_default();
-            Form::mapped(index, &mapping, &tags, &types).map_err(SelectionError::Unsupported)
-        };
-        let forms: Vec<Result<Form, SelectionError>> = batch.selections.iter().map(form).collect();
-        let mut run = Run::new(batch, &forms, self.page.load(Ordering::Relaxed), |selection| self.density(selection));
-        let mut calls = Vec::new();
-        while let Some((_, body)) = run.next_request() {
-            let lines = String::from_utf8_lossy(&body)
-                .lines()
-                .map(|line| serde_json::from_str(line).unwrap_or_default())
-                .collect();
-            calls.push(CallPreview {
-                target: format!("POST {}{}", self.client.address(), request::PATH),
-                body: serde_json::Value::Array(lines),
+            let known = self.remembered_types(index).map(|known| known.types).unwrap_or_else(|| {
+                unknown.insert(form::fields_path(index));
+                Arc::default()
             });
+            Form::mapped(&self.index, &mapping, &tags, &known).map_err(SelectionError::Unsupported)
+        };
+        let forms: Vec<Result<Form, SelectionError>> = batch.selections.iter().map(&mut form).collect();
+        let target = |method: &str, path: &str| format!("{method} {}{path}", self.client.address());
+        let fields = |path: &String| CallPreview { target: target("GET", path), body: serde_json::Value::Null };
+        let mut calls: Vec<CallPreview> = unknown.iter().map(fields).collect();
+        let mut run = Run::new(batch, &forms, self.page.load(Ordering::Relaxed), |selection| self.density(selection));
+        while let Some((_, body)) = run.next_request() {
+            let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            let lines = lines.map(|line| serde_json::from_slice(line).unwrap_or_default()).collect();
+            calls.push(CallPreview { target: target("POST", request::PATH), body: serde_json::Value::Array(lines) });
         }
         calls
     }
@@ -365,7 +381,7 @@ impl Backend for Elasticsearch {
                     values.extend(found.into_iter().filter(|value| !value.is_empty()));
                     truncated |= more;
                 }
-                Err(refusal) if form.ours && refusal.kind == "index_not_found_exception" => {}
+                Err(refusal) if form.is_awaited && refusal.kind == NO_INDEX => {}
                 Err(refusal) => return Err(self.failed(refusal.words)),
             }
         }
@@ -373,14 +389,37 @@ impl Backend for Elasticsearch {
         Ok((values.into_iter().take(limit).collect(), truncated))
     }
 
+    async fn list_series(&self, pattern: &str, limit: usize) -> Result<(Vec<StoredSeries>, bool), BackendError> {
+        let lines = listing::names_lines(&self.index, pattern, limit.saturating_add(1).min(PAGE));
+        let reply = self.list(lines).await?;
+        let mut names = match listing::names(&reply.body) {
+            Ok(names) => names,
+            Err(Refused::Search(refusal)) if refusal.kind == NO_INDEX => return Ok((Vec::new(), false)),
+            Err(refused) => return Err(self.failed(refused.words())),
+        };
+        let truncated = names.len() > limit;
+        names.truncate(limit);
+        let fields = self.client.get(&form::fields_path(&self.index)).await?;
+        if fields.status != 200 {
+            return Err(self.failed(fields.words()));
+        }
+        let types = form::decode_fields(&fields.body).map_err(|reason| self.failed(reason))?;
+        let tags = listing::tags(&types);
+        let mut series = Vec::new();
+        for names in names.chunks(LISTED_AT_ONCE) {
+            let lines = names.iter().flat_map(|name| listing::tags_lines(&self.index, name, &tags)).collect();
+            let reply = self.list(lines).await?;
+            let found = listing::stored_series(&reply.body, names.to_vec(), &tags);
+            series.extend(found.map_err(|refused| self.failed(refused.words()))?);
+        }
+        Ok((series, truncated))
+    }
+
     async fn write(&self, points: &[Point]) -> Result<(), BackendError> {
         self.prepare_index().await?;
-        let bodies = write::bodies(points);
-        let last = bodies.len().saturating_sub(1);
         let mut written = 0;
-        for (place, (count, body)) in bodies.into_iter().enumerate() {
-            // What is acknowledged can be read: the whole index is refreshed once all is there.
-            self.store(&points[written..], body, place == last).await?;
+        for (count, body) in write::bodies(points) {
+            self.store(&points[written..], body).await?;
             written += count;
         }
         Ok(())

@@ -13,10 +13,12 @@ use crate::series::{Aggregate, Kind};
 /// Parts of the answer. Status and error are in every item: one without anything would vanish, and the positions shift.
 pub const PATH: &str = "/_msearch?filter_path=responses.status,responses.error,responses.timed_out,\
     responses._shards.failed,responses.aggregations,responses.hits.hits.sort,responses.hits.hits.fields,\
-    responses.hits.hits._source";
+    responses.hits.hits._source,responses.hits.hits._ignored";
 
 /// A filter's value so long may be over the `ignore_above` of its field, so that the index does not know it.
 const LONG_VALUE: usize = 200;
+/// Bytes of a value that an index can keep.
+const MAX_TERM: usize = 32_766;
 
 /// What is read of a selection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,7 +78,7 @@ pub fn lines(search: &Search, selection: &Selection, form: &Form) -> Vec<u8> {
 }
 
 /// A search fails as a whole rather than with what some of the shards know.
-fn both_lines(index: &str, body: &Json) -> Vec<u8> {
+pub fn both_lines(index: &str, body: &Json) -> Vec<u8> {
     let header = json!({ "index": index, "allow_partial_search_results": false });
     format!("{header}\n{body}\n").into_bytes()
 }
@@ -144,7 +146,7 @@ fn metrics(aggregate: Aggregate, depth: Depth, value: &Value) -> Map<String, Jso
 }
 
 /// Fields of which a value that the index left out (`ignore_above`) would be taken for a missing one.
-fn unsure_fields<'a>(selection: &'a Selection, form: &'a Form) -> Vec<&'a str> {
+pub fn unsure_fields<'a>(selection: &'a Selection, form: &'a Form) -> Vec<&'a str> {
     let filtered = selection.filter.iter().filter(|(_, any)| any.iter().any(|value| is_unsure(value)));
     let mut fields: Vec<&str> =
         selection.group_by.iter().chain(filtered.map(|(tag, _)| tag)).map(|tag| form.field(tag)).collect();
@@ -215,6 +217,8 @@ fn tag_query(field: &str, any: &[String]) -> Json {
 }
 
 fn any_of(field: &str, values: &[&str]) -> Json {
+    // A longer value is in no index, and asking for one would fail the whole request.
+    let values: Vec<&&str> = values.iter().filter(|value| value.len() <= MAX_TERM).collect();
     let mut terms = Map::new();
     terms.insert(field.to_owned(), json!(values));
     json!({ "terms": terms })

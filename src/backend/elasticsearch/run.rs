@@ -5,7 +5,7 @@ use super::fold::{Fold, Spent};
 use super::form::Form;
 use super::request::{self, Depth, Search};
 use super::slice::{self, Slice};
-use super::{HITS, PAGE};
+use super::{HITS, NO_INDEX, PAGE};
 use crate::backend::{SelectBatch, Selection, SelectionError, SelectionFrame};
 use crate::series::aggregate::read_from;
 
@@ -28,6 +28,13 @@ enum State<'a> {
     /// The server had no room for it.
     Overloaded(String),
     Failed(SelectionError),
+}
+
+/// What a selection came to.
+pub struct Outcome {
+    pub frame: Result<SelectionFrame, SelectionError>,
+    /// Rows or documents a millisecond, where it was read whole.
+    pub density: Option<f64>,
 }
 
 /// The whole batch.
@@ -112,9 +119,8 @@ impl<'a> Run<'a> {
     }
 
     fn take_refusal(&mut self, search: Search, refusal: Refusal) {
-        let ours = self.forms[search.selection].as_ref().is_ok_and(|form| form.ours);
-        // Our own index comes with the first write.
-        if ours && refusal.kind == "index_not_found_exception" {
+        let is_awaited = self.forms[search.selection].as_ref().is_ok_and(|form| form.is_awaited);
+        if is_awaited && refusal.kind == NO_INDEX {
             return;
         }
         match refusal.max_size {
@@ -151,10 +157,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The frames, and the rows a millisecond that each selection was found to have. The error is for the whole batch: the
-    /// server had no room for any of it.
-    #[allow(clippy::type_complexity)]
-    pub fn finish(self) -> Result<Vec<(Result<SelectionFrame, SelectionError>, Option<f64>)>, String> {
+    /// What each selection came to. The error is for the whole batch: the server had no room for any of it.
+    pub fn finish(self) -> Result<Vec<Outcome>, String> {
         let mut spent = self.spent;
         let overloaded = |state: &State<'_>| matches!(state, State::Overloaded(_));
         if let Some(State::Overloaded(words)) = self.states.first()
@@ -163,15 +167,15 @@ impl<'a> Run<'a> {
             return Err(words.clone());
         }
         let frames = self.states.into_iter().zip(&self.batch.selections).zip(self.read);
-        let frame = |((state, selection), read): ((State<'_>, &Selection), usize)| match state {
+        let outcome = |((state, selection), read): ((State<'_>, &Selection), usize)| match state {
             State::Folding(fold) => {
                 let span = selection.axis.to() - selection.axis.from();
-                (fold.finish(&mut spent), Some(read as f64 / span.max(1) as f64))
+                Outcome { frame: fold.finish(&mut spent), density: Some(read as f64 / span.max(1) as f64) }
             }
-            State::Overloaded(words) => (Err(SelectionError::Refused(words)), None),
-            State::Failed(error) => (Err(error), None),
+            State::Overloaded(words) => Outcome { frame: Err(SelectionError::Refused(words)), density: None },
+            State::Failed(error) => Outcome { frame: Err(error), density: None },
         };
-        Ok(frames.map(frame).collect())
+        Ok(frames.map(outcome).collect())
     }
 }
 
@@ -190,10 +194,8 @@ fn searches(index: usize, selection: &Selection, page: usize, density: Option<f6
         let length = (slice.to - slice.from) as f64;
         let parts = match (density, depth) {
             (Some(density), _) => (length * density * HEADROOM / size as f64).min(MAX_PARTS),
-            (None, Depth::Buckets) => {
-                let groups = if selection.group_by.is_empty() { 1.0 } else { GUESSED_GROUPS };
-                (slice.buckets() as f64 * groups / size as f64).min(MAX_GUESSED)
-            }
+            (None, Depth::Buckets) if selection.group_by.is_empty() => (slice.buckets() + 1) as f64 / size as f64,
+            (None, Depth::Buckets) => (slice.buckets() as f64 * GUESSED_GROUPS / size as f64).min(MAX_GUESSED),
             (None, _) => (length / 60_000.0 * GUESSED_POINTS / size as f64).min(MAX_GUESSED),
         };
         slice.cut((parts.ceil() as i64).clamp(1, slice.buckets()))

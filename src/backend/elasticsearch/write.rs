@@ -132,9 +132,9 @@ pub fn outcome(bytes: &[u8]) -> Result<Stored, String> {
     }
     let words = |outcome: &Outcome| {
         let error = outcome.error.clone().unwrap_or_default();
-        let cause = error["caused_by"]["reason"].as_str().map(|cause| format!(": {cause}")).unwrap_or_default();
-        let words = format!("{}{cause}", error["reason"].as_str().unwrap_or("no reason was given"));
-        words.chars().take(400).collect::<String>()
+        // The cause says why; what surrounds it repeats the value.
+        let reason = error["caused_by"]["reason"].as_str().or(error["reason"].as_str());
+        reason.unwrap_or("no reason was given").chars().take(400).collect::<String>()
     };
     let failed: Vec<(usize, &Outcome)> =
         answer.items.iter().map(|item| &item.index).enumerate().filter(|(_, item)| item.error.is_some()).collect();
@@ -171,6 +171,28 @@ mod tests {
         assert_eq!(distinct.len(), ids.len());
         assert_eq!(id(&point("a", &[("b", "c"), ("d", "")], 0)), id(&point("a", &[("b", "c")], 0)));
         assert!(ids.iter().all(|id| id.len() == 40));
+    }
+
+    /// What a server answered to a date that is none, a good document, one whose id was taken, and an index with a bad name.
+    const ANSWER: &str = include_str!("../../../tests/testdata/elasticsearch/bulk.json");
+
+    #[test]
+    fn refused_points_are_told_and_those_that_had_no_room_are_sent_again() {
+        let answer = ANSWER.replace("\"create\"", "\"index\"");
+        let words = "failed to parse date field [not a date] with format [strict_date_optional_time||epoch_millis]";
+        assert_eq!(outcome(answer.as_bytes()), Ok(Stored::Refused(3, 0, words.to_owned())));
+        let full = r#"{"errors":true,"items":[{"index":{"status":201}},
+            {"index":{"status":429,"error":{"type":"es_rejected_execution_exception","reason":"rejected"}}}]}"#;
+        assert_eq!(outcome(full.as_bytes()), Ok(Stored::Later("rejected".to_owned())));
+        assert_eq!(outcome(br#"{"errors":false}"#), Ok(Stored::All));
+        assert!(outcome(br#"{"errors":true}"#).is_err() && outcome(b"{").is_err());
+    }
+
+    #[test]
+    fn an_index_that_would_change_values_is_not_written_to() {
+        let types = |value: &str| FieldTypes::from([("value".to_owned(), [value.to_owned()].into())]);
+        assert_eq!(check_fields("i", &types("double")), Ok(()));
+        assert!(check_fields("i", &types("long")).unwrap_err().contains("`value` as long and not as double"));
     }
 
     #[test]

@@ -40,5 +40,5 @@ YML
 env -i PATH="$PATH" HOME="$RUN" LANG=C.UTF-8 ES_JAVA_HOME="$java" ES_PATH_CONF="$RUN/config" ES_TMPDIR="$RUN/tmp" \
   "${as[@]}" bash "$home/bin/elasticsearch" &
 node=$!
-trap 'pkill -KILL -P "$node"; kill -KILL "$node"; exit 143' TERM INT HUP
+trap 'pkill -KILL -P "$node" || true; kill -KILL "$node" || true; exit 143' TERM INT HUP
 wait "$node"
