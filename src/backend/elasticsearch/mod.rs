@@ -62,7 +62,7 @@ const MAX_REMEMBERED: usize = 10_000;
 /// How long the fields of an index are taken to stay as they are, and how long a field that it lacks to stay away.
 const FIELDS_AGE: Duration = Duration::from_secs(600);
 const LACKING_AGE: Duration = Duration::from_secs(10);
-/// How often a body is sent for which the server has no room.
+/// How often a body is sent for which the server has no room, or no time.
 const WRITE_ATTEMPTS: u32 = 5;
 
 /// Whether the entry of a metric's `backends` is one that is read here: JSON text of an object.
@@ -247,7 +247,15 @@ impl Elasticsearch {
         let body = Bytes::from(body);
         let mut attempt = 1;
         loop {
-            let reply = self.client.post(&path, &[NDJSON], body.clone()).await?;
+            let reply = match self.client.post(&path, &[NDJSON], body.clone()).await {
+                Ok(reply) => reply,
+                // What was stored meanwhile is stored again, as itself.
+                Err(BackendError::Timeout { .. }) if attempt < WRITE_ATTEMPTS => {
+                    attempt += 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let later = match reply.status {
                 200 => match write::outcome(&reply.body).map_err(|reason| self.failed(reason))? {
                     Stored::All => return Ok(()),
