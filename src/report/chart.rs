@@ -29,12 +29,13 @@ pub fn chart(lines: &[Line<'_>], from: &str, to: &str) -> String {
     if low > high {
         return "<p class=\"note\">no data</p>\n".to_owned();
     }
-    // A flat line is drawn in the middle.
-    let (low, high) = if high > low { (low, high) } else { (low - 0.5, high + 0.5) };
     let count = lines.iter().map(|line| line.values.len()).max().unwrap_or(0);
     let x = |index: usize| LEFT + (WIDTH - LEFT) * if count > 1 { index as f64 / (count - 1) as f64 } else { 0.5 };
     // Divided before it is subtracted, so that the greatest floats have a place too.
-    let y = |value: f64| TOP + (HEIGHT - BOTTOM - TOP) * ((high / 2.0 - value / 2.0) / (high / 2.0 - low / 2.0));
+    let span = high / 2.0 - low / 2.0;
+    // A flat line is drawn in the middle.
+    let part = |value: f64| if span > 0.0 { (high / 2.0 - value / 2.0) / span } else { 0.5 };
+    let y = |value: f64| TOP + (HEIGHT - BOTTOM - TOP) * part(value);
     let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\">\n", HEIGHT + 20.0);
     for (value, text) in [(high, show(high)), (low, show(low))] {
         let y = y(value);
@@ -108,7 +109,7 @@ mod tests {
 
     #[test]
     fn extremes_have_a_place() {
-        for values in [vec![], vec![f64::NAN], vec![5.0], vec![f64::MIN, f64::MAX], vec![0.0, 5e-324]] {
+        for values in [vec![], vec![f64::NAN], vec![5.0], vec![f64::MIN, f64::MAX], vec![0.0, 5e-324], vec![1e300; 2]] {
             let drawn = chart(&[Line { label: "a", values: &values }], "", "");
             assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
         }
