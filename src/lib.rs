@@ -12,6 +12,7 @@ pub mod app;
 pub mod backend;
 pub mod catalog;
 pub mod cli;
+pub mod compare;
 pub mod config;
 pub mod controller;
 pub mod decorate;

@@ -57,12 +57,17 @@ impl<'a> Checker<'a> {
         }
         let tags: BTreeSet<&String> = metric.tags.keys().chain(metric.group_by.iter()).collect();
         for tag in tags {
-            if self.backend.reserved_tags.contains(&tag.as_str()) {
-                let message =
-                    format!("`{}` reads the tag `{tag}`, which {} uses itself", metric.name, self.backend.backend);
-                self.fails("reserved_tag", metric, message, "store the tag under another name");
+            let stored = self.backend.names.label(tag).map(|stored| stored.into_owned());
+            match stored {
+                Ok(stored) if !self.backend.reserved_tags.contains(&stored.as_str()) => {
+                    self.name(Named::Tag, tag, stored, metric);
+                }
+                _ => {
+                    let backend = self.backend.backend;
+                    let message = format!("`{}` reads the tag `{tag}`, which {backend} uses itself", metric.name);
+                    self.fails("reserved_tag", metric, message, "store the tag under another name");
+                }
             }
-            self.name(Named::Tag, tag, self.backend.stored_name(tag).into_owned(), metric);
         }
     }
 
@@ -124,10 +129,10 @@ impl<'a> Checker<'a> {
     /// stands for all its values, any other parameter for itself.
     fn stored_names(&self, template: &Template, metric: &Metric) -> BTreeSet<(String, String)> {
         let mut names = vec![(String::new(), String::new())];
-        for part in &template.parts {
+        for (index, part) in template.parts.iter().enumerate() {
             let values: Vec<(String, String)> = match part {
-                Part::Literal(text) => vec![self.both(text)],
-                Part::Param(name) => self.values(name, metric),
+                Part::Literal(text) => vec![self.both(text, index == 0)],
+                Part::Param(name) => self.values(name, metric, index == 0),
             };
             let all = names.iter().flat_map(|(name, stored)| {
                 values.iter().map(move |(value, as_stored)| (format!("{name}{value}"), format!("{stored}{as_stored}")))
@@ -137,11 +142,13 @@ impl<'a> Checker<'a> {
         names.into_iter().collect()
     }
 
-    fn values(&self, parameter: &str, metric: &Metric) -> Vec<(String, String)> {
+    fn values(&self, parameter: &str, metric: &Metric, first: bool) -> Vec<(String, String)> {
         let own = metric.bound.as_ref().filter(|(name, _)| name == parameter);
         match (own, self.keyspace.parameters.get(parameter).map(|parameter| &parameter.kind)) {
-            (Some((_, value)), _) => vec![self.both(value)],
-            (None, Some(ParameterKind::Enum { values })) => values.iter().map(|value| self.both(value)).collect(),
+            (Some((_, value)), _) => vec![self.both(value, first)],
+            (None, Some(ParameterKind::Enum { values })) => {
+                values.iter().map(|value| self.both(value, first)).collect()
+            }
             _ => {
                 let itself = format!("${{{parameter}}}");
                 vec![(itself.clone(), itself)]
@@ -149,8 +156,14 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn both(&self, text: &str) -> (String, String) {
-        (text.to_owned(), self.backend.stored_name(text).into_owned())
+    /// A piece of a stored name as it is written and as it is stored. Only the first piece can begin with what a name cannot.
+    fn both(&self, text: &str, first: bool) -> (String, String) {
+        const BEFORE: &str = "x";
+        let stored = match first {
+            true => self.backend.names.series(text).into_owned(),
+            false => self.backend.names.series(&format!("{BEFORE}{text}"))[BEFORE.len()..].to_owned(),
+        };
+        (text.to_owned(), stored)
     }
 
     /// An error where a formula reads the metric, else a warning.

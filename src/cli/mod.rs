@@ -4,6 +4,7 @@
 
 mod chart;
 mod check;
+mod compare;
 mod comparison;
 mod diff;
 mod documents;
@@ -46,6 +47,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Show which formulas mean something else than before, and what that changes
     Diff(diff::DiffArgs),
+    /// Compare two backends, every formula, head to head
+    Compare(compare::CompareArgs),
     /// Load points from CSV or NDJSON files
     Load(load::LoadArgs),
     /// Print the JSON schema of keyspace files
@@ -96,6 +99,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Status> {
         Command::Query(args) => query::run(flags, &args, &mut out).await,
         Command::Explain(args) => explain::run(flags, &args, &mut out),
         Command::Diff(args) => diff::run(flags, &args, &mut out).await,
+        Command::Compare(args) => compare::run(&flags, &args, &mut out).await,
         Command::Load(args) => load::run(&flags, &args, &mut out).await,
         Command::Schema => documents::schema(&mut out),
         Command::Openapi => documents::openapi(&mut out),

@@ -1,10 +1,11 @@
 //! `query`: formulas from the configured backend, with no server.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{Status, chart, complain, table};
 use crate::app::{self, App};
@@ -113,7 +114,7 @@ impl RequestArgs {
             [all] if all == "*" => json!("*"),
             names => json!(names),
         };
-        let mut body = json!({ "formulas": formulas, "summary": self.summary, "compare": self.compare, "params": read_params(&self.params)? });
+        let mut body = json!({ "formulas": formulas, "summary": self.summary, "compare": self.compare, "params": params(&self.params)? });
         let texts = [("from", &self.from), ("to", &self.to), ("step", &self.step), ("timezone", &self.timezone)];
         for (field, text) in texts {
             if let Some(text) = text {
@@ -124,10 +125,10 @@ impl RequestArgs {
     }
 }
 
-/// `NAME=VALUE`, a name given again making a list.
-pub fn read_params(texts: &[String]) -> anyhow::Result<Map<String, Value>> {
-    let mut params: Map<String, Value> = Map::new();
-    for param in texts {
+/// Parameters as they are written after `--param`; one that is given again is a list.
+pub fn params(written: &[String]) -> anyhow::Result<BTreeMap<String, Value>> {
+    let mut params: BTreeMap<String, Value> = BTreeMap::new();
+    for param in written {
         let (name, value) = param.split_once('=').with_context(|| format!("--param {param}: write NAME=VALUE"))?;
         match params.get_mut(name) {
             None => drop(params.insert(name.to_owned(), json!(value))),

@@ -8,7 +8,7 @@ pub enum Tolerance {
     /// Not at all apart.
     Exact,
     /// Apart by at most so much of the greatest value of the two columns. This stands for a bound on the sum of the points
-    /// behind a value, which an answer does not tell.
+    /// behind a value, which an answer does not tell. Whole numbers that 64 bits hold exactly must be equal.
     OfScale(f64),
     /// Apart by at most so much of the greater of the two values.
     OfValue(f64),
@@ -64,13 +64,11 @@ impl Agreement {
 
 /// Compares the buckets `range` of two columns in which NaN is a null.
 pub fn compare(left: &[f64], right: &[f64], range: Range<usize>, tolerance: Tolerance) -> Agreement {
-    let end = range.end.min(left.len()).min(right.len());
-    let range = range.start.min(end)..end;
+    let range = common(left, right, range);
     let allowed = Allowed::new(tolerance, &left[range.clone()], &right[range.clone()]);
     let mut agreement = Agreement::default();
     for index in range {
-        let value = |value: f64| (!value.is_nan()).then_some(value);
-        let found = Disagreement { index, left: value(left[index]), right: value(right[index]) };
+        let found = at(left, right, index);
         let differs = match (found.left, found.right) {
             (None, None) => continue,
             (Some(left), Some(right)) => {
@@ -98,20 +96,51 @@ pub fn compare(left: &[f64], right: &[f64], range: Range<usize>, tolerance: Tole
     agreement
 }
 
+/// The buckets `range` in which two columns do not agree.
+pub fn disagreements<'c>(
+    left: &'c [f64],
+    right: &'c [f64],
+    range: Range<usize>,
+    tolerance: Tolerance,
+) -> impl Iterator<Item = Disagreement> + 'c {
+    let range = common(left, right, range);
+    let allowed = Allowed::new(tolerance, &left[range.clone()], &right[range.clone()]);
+    range.map(|index| at(left, right, index)).filter(move |found| match (found.left, found.right) {
+        (Some(left), Some(right)) => !allowed.agree(left, right),
+        (left, right) => left.is_some() || right.is_some(),
+    })
+}
+
+/// What of a range both columns have.
+fn common(left: &[f64], right: &[f64], range: Range<usize>) -> Range<usize> {
+    let end = range.end.min(left.len()).min(right.len());
+    range.start.min(end)..end
+}
+
+fn at(left: &[f64], right: &[f64], index: usize) -> Disagreement {
+    let value = |value: f64| (!value.is_nan()).then_some(value);
+    Disagreement { index, left: value(left[index]), right: value(right[index]) }
+}
+
 /// A tolerance that knows the columns.
 struct Allowed {
     of_value: f64,
     absolute: f64,
+    /// Whether whole numbers must be equal.
+    whole: bool,
 }
+
+/// From here on not every whole number is a 64-bit float.
+const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
 
 impl Allowed {
     fn new(tolerance: Tolerance, left: &[f64], right: &[f64]) -> Allowed {
         match tolerance {
-            Tolerance::Exact => Allowed { of_value: 0.0, absolute: 0.0 },
-            Tolerance::OfValue(part) => Allowed { of_value: part, absolute: 0.0 },
+            Tolerance::Exact => Allowed { of_value: 0.0, absolute: 0.0, whole: true },
+            Tolerance::OfValue(part) => Allowed { of_value: part, absolute: 0.0, whole: false },
             Tolerance::OfScale(part) => {
                 let finite = left.iter().chain(right).map(|value| value.abs()).filter(|value| value.is_finite());
-                Allowed { of_value: 0.0, absolute: part * finite.fold(0.0, f64::max) }
+                Allowed { of_value: 0.0, absolute: part * finite.fold(0.0, f64::max), whole: true }
             }
         }
     }
@@ -119,6 +148,10 @@ impl Allowed {
     fn agree(&self, left: f64, right: f64) -> bool {
         if left == right {
             return true;
+        }
+        let is_whole = |value: f64| value.fract() == 0.0 && value.abs() < MAX_WHOLE;
+        if self.whole && is_whole(left) && is_whole(right) {
+            return false;
         }
         let apart = (left - right).abs();
         apart.is_finite() && apart <= self.absolute.max(self.of_value * left.abs().max(right.abs()))
@@ -152,12 +185,16 @@ mod tests {
 
     #[test]
     fn tolerances_are_of_the_scale_or_of_the_value() {
-        let (left, right) = ([1.0, 1e9], [1.5, 1e9]);
+        let (left, right) = ([1.25, 1e9], [1.5, 1e9]);
         assert!(compare(&left, &right, 0..2, Tolerance::OfScale(1e-9)).is_whole());
         assert!(!compare(&left, &right, 0..1, Tolerance::OfScale(1e-9)).is_whole());
         assert!(!compare(&left, &right, 0..2, Tolerance::OfValue(1e-9)).is_whole());
         assert!(compare(&left, &right, 0..2, Tolerance::OfValue(0.5)).is_whole());
         assert!(compare(&[0.0], &[-0.0], 0..1, Tolerance::Exact).is_whole());
+        let found: Vec<usize> = disagreements(&[1.0, 1e12], &[2.0, 1e12], 0..2, Tolerance::OfScale(1e-9))
+            .map(|found| found.index)
+            .collect();
+        assert_eq!(found, [0], "whole numbers are equal or not");
     }
 
     #[test]

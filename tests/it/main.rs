@@ -5,6 +5,7 @@
 mod calendar;
 mod catalog;
 mod cli;
+mod compare;
 mod diff;
 mod documents;
 mod embedded;

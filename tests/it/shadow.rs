@@ -67,7 +67,7 @@ impl World {
 
     /// What operators see once so many reads have ended.
     async fn report(&self, ended: u64) -> Value {
-        for _ in 0..500 {
+        for _ in 0..6_000 {
             let report = self.service.shadow.report();
             let count = |field: &str| report["keyspaces"]["shop"][field].as_u64().unwrap_or(0);
             if count("reads_compared") + count("reads_failed") >= ended {
@@ -201,9 +201,9 @@ async fn a_shadow_that_is_down_or_answers_garbage_is_counted_and_users_see_nothi
 }
 
 #[tokio::test]
-async fn a_shadow_that_hangs_costs_its_deadline_and_what_comes_meanwhile_is_dropped() {
+async fn what_comes_while_a_shadow_hangs_waits_within_the_limits_and_is_dropped_beyond_them() {
     let world = World::new(|_| {}).await;
-    let limits = ShadowLimits { queue: 2, concurrency: 1, deadline: Duration::from_millis(300), values: 1_000_000 };
+    let limits = ShadowLimits { queue: 2, concurrency: 1, deadline: Duration::from_secs(3_600), values: 1_000_000 };
     world.configure(|config| config.shadow_limits = limits);
     world.shadow.fares(Health::Hangs);
     world.ask().await;
@@ -214,16 +214,31 @@ async fn a_shadow_that_hangs_costs_its_deadline_and_what_comes_meanwhile_is_drop
     for _ in 0..9 {
         world.ask().await;
     }
-    let report = world.report(3).await;
-    assert_eq!(report["dropped"], 7, "one under way, two wait: {report}");
-    assert_eq!((world.reads("timeout"), world.reads("dropped")), (Some(3), Some(7)));
-    // The places are given back.
-    world.shadow.fares(Health::Well);
+    let report = world.service.shadow.report();
+    assert_eq!(
+        (&report["under_way"], &report["waiting"], &report["dropped"]),
+        (&json!(1), &json!(2), &json!(7)),
+        "{report}"
+    );
+    assert_eq!(world.reads("dropped"), Some(7));
+}
+
+#[tokio::test]
+async fn a_shadow_that_hangs_costs_its_deadline_and_gives_its_place_back() {
+    let world = World::new(|_| {}).await;
+    let limits = ShadowLimits { concurrency: 1, deadline: Duration::from_millis(50), ..ShadowLimits::default() };
+    world.configure(|config| config.shadow_limits = limits);
+    world.shadow.fares(Health::Hangs);
     world.ask().await;
-    world.report(4).await;
+    world.report(1).await;
+    assert_eq!(world.reads("timeout"), Some(1));
+    world.shadow.fares(Health::Well);
+    world.configure(|config| config.shadow_limits = ShadowLimits { deadline: Duration::from_secs(3_600), ..limits });
+    world.ask().await;
+    world.report(2).await;
     assert_eq!(world.reads("compared"), Some(1));
-    // What is over the limit of kept values is dropped as well.
+    // What is over the limit of kept values is dropped.
     world.configure(|config| config.shadow_limits = ShadowLimits { values: 100, ..limits });
     world.ask().await;
-    assert_eq!(world.reads("dropped"), Some(8));
+    assert_eq!(world.reads("dropped"), Some(1));
 }

@@ -10,6 +10,7 @@ mod one_request;
 mod prometheus;
 #[path = "../support/mod.rs"]
 mod support;
+mod switch;
 mod traps;
 mod values;
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::Diff;
 use crate::app;
 use crate::catalog::{Catalog, Keyspace};
-use crate::cli::query::read_params;
+use crate::cli::query::params;
 use crate::cli::show::{self, Times};
 use crate::config::Config;
 use crate::query::{Answer, Backends, Request, Service, Summary};
@@ -137,7 +137,7 @@ async fn ask(
         return Ok(None);
     };
     let params: Map<String, Value> =
-        read_params(&window.params)?.into_iter().filter(|(name, _)| keyspace.parameters.contains_key(name)).collect();
+        params(&window.params)?.into_iter().filter(|(name, _)| keyspace.parameters.contains_key(name)).collect();
     let mut body = json!({ "formulas": [formula], "summary": true, "params": params });
     for (field, text) in [("from", &window.from), ("to", &window.to), ("step", &window.step)] {
         if let Some(text) = text {

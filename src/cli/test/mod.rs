@@ -7,6 +7,7 @@ mod file;
 mod update;
 mod values;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use crate::config::{BackendName, Config, Flags};
 use crate::controller::Source;
 use crate::diagnostic::Severity;
 use crate::plan::time::parse_time;
-use crate::query::{Answer, Backends, QueryError, Service};
+use crate::query::{Answer, Backends, QueryError, Request, Service};
 use crate::repository::keyspace_of;
 use crate::repository::{Listing, SourceFile};
 
@@ -87,6 +88,17 @@ fn write_coverage(coverage: &Coverage<'_>, out: &mut impl Write) -> io::Result<(
     coverage.uncovered.iter().try_for_each(|(keyspace, formula)| {
         writeln!(out, "  no test covers {keyspace}/{} ({})", formula.name, formula.location)
     })
+}
+
+/// The requests of all tests that can be read, by keyspace.
+pub fn requests(listing: &Listing) -> BTreeMap<String, Vec<Request>> {
+    let mut requests: BTreeMap<String, Vec<Request>> = BTreeMap::new();
+    for file in listing.files.iter().filter(|file| file.path.ends_with(".test.yaml")) {
+        let Some(Ok(read)) = file.content.as_ref().ok().map(|bytes| file::read(&file.path, bytes)) else { continue };
+        let of_keyspace = requests.entry(keyspace_of_tests(&file.path).to_owned()).or_default();
+        of_keyspace.extend(read.tests.into_iter().map(|test| test.request));
+    }
+    requests
 }
 
 async fn run_file(
