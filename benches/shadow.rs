@@ -15,6 +15,8 @@ use tsdb_ws::http::{HttpState, router};
 use tsdb_ws::query::{Backends, Service, Setup};
 use tsdb_ws::series::Point;
 
+// The tests use all of it.
+#[allow(dead_code)]
 #[path = "../tests/support/double.rs"]
 mod double;
 
