@@ -42,7 +42,8 @@ pub async fn serve(flags: Flags, announce: impl FnOnce(&Announcement)) -> anyhow
     let listener = bind(config.listen, "--listen").await?;
     let admin_listener = bind(config.admin_listen, "--admin-listen").await?;
     let mut signals = Signals::new()?;
-    let app = Arc::new(tokio::task::spawn_blocking(move || App::open(flags, config)).await??);
+    let app = Arc::new(App::open(flags, config).await?);
+    app.follow();
     let demo = app.fill_demo().await?;
     let demo = match demo {
         Some((store, written_to)) => {
@@ -81,18 +82,23 @@ pub async fn serve(flags: Flags, announce: impl FnOnce(&Announcement)) -> anyhow
 
 /// What the routers need of the process.
 fn http_state(app: &Arc<App>) -> HttpState {
-    let (reloading, reporting) = (Arc::clone(app), Arc::clone(app));
+    let (reloading, reporting, poked) = (Arc::clone(app), Arc::clone(app), Arc::clone(app));
     let reload: Reload = Arc::new(move || {
         let app = Arc::clone(&reloading);
         Box::pin(async move {
-            match tokio::task::spawn_blocking(move || app.reload()).await {
-                Ok(Ok(reloaded)) => serde_json::to_value(reloaded).map_err(|error| error.to_string()),
-                Ok(Err(error)) => Err(format!("{error:#}")),
-                Err(error) => Err(error.to_string()),
+            match app.reload().await {
+                Ok(reloaded) => serde_json::to_value(reloaded).map_err(|error| error.to_string()),
+                Err(error) => Err(format!("{error:#}")),
             }
         })
     });
-    HttpState { reload, status: Arc::new(move || reporting.status()), ..HttpState::default() }
+    HttpState {
+        metrics: Arc::clone(&app.metrics),
+        reload,
+        poke: Arc::new(move || poked.poke()),
+        status: Arc::new(move || reporting.status()),
+        ..HttpState::default()
+    }
 }
 
 /// Waits until no request is under way.
@@ -161,7 +167,7 @@ impl Signals {
                 _ = self.hangup.recv() => {
                     let app = Arc::clone(app);
                     // Its outcome is logged; a panic in it must not end the service.
-                    tokio::task::spawn_blocking(move || drop(app.reload()));
+                    tokio::spawn(async move { drop(app.reload().await) });
                 }
             }
         }

@@ -15,6 +15,7 @@ pub use experiment::Experiment;
 pub use meaning::{Changed, Changes, Reached, changes};
 pub use parsed::{ParsedFile, ParsedFiles};
 pub use portable::check_backend;
+pub use spec::is_reserved;
 pub use units::lint;
 
 use std::collections::{BTreeMap, BTreeSet};

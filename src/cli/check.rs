@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
@@ -9,9 +10,8 @@ use super::Status;
 use super::test::Coverage;
 use crate::app;
 use crate::config::Flags;
-use crate::controller::Source;
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::repository::keyspace_of;
+use crate::repository::{Directory, Location, Source, keyspace_of};
 use crate::{catalog, repository};
 
 #[derive(Debug, Args)]
@@ -67,12 +67,21 @@ pub fn run(flags: &Flags, args: &CheckArgs, out: &mut impl Write) -> anyhow::Res
 }
 
 /// The directory that is named, else the configured repository.
-pub fn source(flags: &Flags, directory: Option<&Path>) -> anyhow::Result<Source> {
+pub fn source(flags: &Flags, directory: Option<&Path>) -> anyhow::Result<Arc<dyn Source>> {
     // Read also where a directory is named, so that a wrong `--backend` or file is told.
     let config = app::read_config(flags)?;
     Ok(match directory {
-        Some(directory) => Source::Directory(directory.to_owned()),
+        Some(directory) => Arc::new(Directory::new(directory, config.repository.files)),
         None => app::source(&config),
+    })
+}
+
+/// The directory that the files lie in, where they do.
+pub fn directory(flags: &Flags, named: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+    Ok(match (named, app::read_config(flags)?.formulas) {
+        (Some(directory), _) => Some(directory.to_owned()),
+        (None, Location::Directory(directory)) => Some(directory).filter(|directory| directory.is_dir()),
+        (None, Location::Git(_)) => None,
     })
 }
 

@@ -28,9 +28,9 @@ enum Format {
     Dot,
 }
 
-pub fn run(flags: Flags, args: &ExplainArgs, out: &mut impl Write) -> anyhow::Result<Status> {
+pub async fn run(flags: Flags, args: &ExplainArgs, out: &mut impl Write) -> anyhow::Result<Status> {
     let request = args.request.read()?;
-    let app = query::open(flags)?;
+    let app = query::open(flags).await?;
     let explained = match app.service.explain(&args.request.keyspace, &request) {
         Ok(explained) => explained,
         Err(error) => return query::fail(error),

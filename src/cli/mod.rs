@@ -9,6 +9,7 @@ mod comparison;
 mod diff;
 mod documents;
 mod explain;
+mod init;
 mod load;
 mod query;
 mod serve;
@@ -51,6 +52,8 @@ enum Command {
     Compare(compare::CompareArgs),
     /// Load points from CSV or NDJSON files
     Load(load::LoadArgs),
+    /// Write a first keyspace from what the backend holds
+    Init(init::InitArgs),
     /// Print the JSON schema of keyspace files
     Schema,
     /// Print the OpenAPI document
@@ -97,10 +100,11 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Status> {
         Command::Check(args) => check::run(&flags, &args, &mut out),
         Command::Test(args) => test::run(&flags, &args, &mut out).await,
         Command::Query(args) => query::run(flags, &args, &mut out).await,
-        Command::Explain(args) => explain::run(flags, &args, &mut out),
+        Command::Explain(args) => explain::run(flags, &args, &mut out).await,
         Command::Diff(args) => diff::run(flags, &args, &mut out).await,
         Command::Compare(args) => compare::run(&flags, &args, &mut out).await,
         Command::Load(args) => load::run(&flags, &args, &mut out).await,
+        Command::Init(args) => init::run(&flags, &args, &mut out).await,
         Command::Schema => documents::schema(&mut out),
         Command::Openapi => documents::openapi(&mut out),
     }?;

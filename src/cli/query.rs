@@ -68,7 +68,7 @@ enum Format {
 
 pub async fn run(flags: Flags, args: &QueryArgs, out: &mut impl Write) -> anyhow::Result<Status> {
     let request = args.request.read()?;
-    let app = open(flags)?;
+    let app = open(flags).await?;
     app.fill_demo().await?;
     match app.service.answer(&args.request.keyspace, &request).await {
         Ok(answer) => write_answer(&answer, args.format, out),
@@ -77,9 +77,9 @@ pub async fn run(flags: Flags, args: &QueryArgs, out: &mut impl Write) -> anyhow
 }
 
 /// The service without listeners.
-pub fn open(flags: Flags) -> anyhow::Result<App> {
+pub async fn open(flags: Flags) -> anyhow::Result<App> {
     let config = app::read_config(&flags)?;
-    App::open(flags, config)
+    App::open(flags, config).await
 }
 
 /// What a request that failed as a whole comes to: a finding where the request could be mended by its data, else an error.

@@ -15,12 +15,27 @@ pub struct File {
     pub listen: Scalar,
     pub admin_listen: Scalar,
     pub formulas: Scalar,
+    pub repository: Repository,
     pub backend: Scalar,
     pub shadow: Scalar,
     pub backends: Backends,
     pub limits: Limits,
     pub keyspaces: Keyspaces,
     pub cors: Cors,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Repository {
+    pub resync: Scalar,
+    pub poll: Scalar,
+    pub grace: Scalar,
+    pub files: Scalar,
+    pub user: Scalar,
+    pub token_file: Scalar,
+    pub ssh_key_file: Scalar,
+    pub known_hosts_file: Scalar,
+    pub webhook_secret_file: Scalar,
 }
 
 /// Keyspaces by name.

@@ -15,9 +15,36 @@ pub struct Flags {
     /// The address of metrics, status and profiles [default: 127.0.0.1:8091]
     #[arg(long, global = true, value_name = "ADDRESS")]
     pub admin_listen: Option<String>,
-    /// The directory of keyspace files [default: formulas]
+    /// The keyspace files: a directory, or git+URL#ref:folder [default: formulas]
     #[arg(long, global = true, value_name = "DIR")]
     pub formulas: Option<String>,
+    /// How often a directory is listed anew, whatever its events say, such as 15s
+    #[arg(long, global = true, value_name = "DURATION", hide_short_help = true)]
+    pub repository_resync: Option<String>,
+    /// How often a git server is asked, such as 30s
+    #[arg(long, global = true, value_name = "DURATION", hide_short_help = true)]
+    pub repository_poll: Option<String>,
+    /// How long a keyspace is served whose files are gone, such as 2s
+    #[arg(long, global = true, value_name = "DURATION", hide_short_help = true)]
+    pub repository_grace: Option<String>,
+    /// The most keyspace files
+    #[arg(long, global = true, value_name = "COUNT", hide_short_help = true)]
+    pub repository_files: Option<String>,
+    /// The user's name at a git server, over HTTPS [default: git]
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    pub repository_user: Option<String>,
+    /// A file whose first line is the token for a git server, over HTTPS
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub repository_token_file: Option<String>,
+    /// The private key for a git server, over SSH
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub repository_ssh_key_file: Option<String>,
+    /// The public keys of git servers, over SSH
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub repository_known_hosts_file: Option<String>,
+    /// A file whose first line is the secret that signs POST /api/webhook
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub repository_webhook_secret_file: Option<String>,
     /// The database: embedded, kairosdb, m3db, elasticsearch or prometheus [default: embedded]
     #[arg(long, global = true, value_name = "NAME")]
     pub backend: Option<String>,

@@ -7,7 +7,8 @@ use serde_yaml::Spanned;
 
 use super::file::{self, File, Scalar};
 use super::limits::Settings;
-use super::{BackendName, Config, Flags, KeyspaceConfig, ShadowLimits, value, yaml};
+use super::{BackendName, Config, Flags, KeyspaceConfig, RepositoryConfig, ShadowLimits, value, yaml};
+use crate::repository::{Credentials, Location, Secret};
 
 /// Read when it is there and no other is named.
 pub const DEFAULT_FILE: &str = "tsdb-ws.yaml";
@@ -125,10 +126,46 @@ impl Layers<'_> {
         let formulas = self.pick("formulas", &flags.formulas, &file.formulas);
         let backend = self.pick("backend", &flags.backend, &file.backend);
         let shadow = self.pick("shadow", &flags.shadow, &file.shadow);
-        config.formulas = faults.read(&formulas, config.formulas.clone(), value::directory);
+        config.formulas = faults.read(&formulas, config.formulas.clone(), Location::parse);
+        config.repository = self.following(flags, &file.repository, faults);
         config.backend = faults.read(&backend, config.backend, value::backend);
         config.shadow = faults.read_optional(&shadow, value::backend);
         formulas.is_some() || backend.is_some() || shadow.is_some()
+    }
+
+    /// How the repository is followed.
+    fn following(&self, flags: &Flags, file: &file::Repository, faults: &mut Faults) -> RepositoryConfig {
+        let base = RepositoryConfig::default();
+        let resync = self.pick("repository-resync", &flags.repository_resync, &file.resync);
+        let poll = self.pick("repository-poll", &flags.repository_poll, &file.poll);
+        let grace = self.pick("repository-grace", &flags.repository_grace, &file.grace);
+        let files = self.pick("repository-files", &flags.repository_files, &file.files);
+        let user = self.pick("repository-user", &flags.repository_user, &file.user);
+        let token = self.pick("repository-token-file", &flags.repository_token_file, &file.token_file);
+        let key = self.pick("repository-ssh-key-file", &flags.repository_ssh_key_file, &file.ssh_key_file);
+        let hosts =
+            self.pick("repository-known-hosts-file", &flags.repository_known_hosts_file, &file.known_hosts_file);
+        let (flag, in_file) = (&flags.repository_webhook_secret_file, &file.webhook_secret_file);
+        let webhook = self.pick("repository-webhook-secret-file", flag, in_file);
+        let mut secret = |file: &Option<Setting>, variable: &str| {
+            let text = (self.env)(variable).filter(|text| !text.is_empty());
+            faults.read_optional(file, value::path).map(Secret::file).or_else(|| text.map(Secret::text))
+        };
+        let token = secret(&token, "TSDB_WS_REPOSITORY_TOKEN");
+        let webhook_secret = secret(&webhook, "TSDB_WS_REPOSITORY_WEBHOOK_SECRET");
+        RepositoryConfig {
+            resync: faults.read(&resync, base.resync, value::interval),
+            poll: faults.read(&poll, base.poll, value::interval),
+            grace: faults.read(&grace, base.grace, value::deadline),
+            files: faults.read(&files, base.files, |text| value::count(text, 1..=1_000_000)),
+            credentials: Credentials {
+                user: faults.read_optional(&user, value::text),
+                token,
+                ssh_key_file: faults.read_optional(&key, value::path),
+                known_hosts_file: faults.read_optional(&hosts, value::path),
+            },
+            webhook_secret,
+        }
     }
 
     /// Where the databases are; true if anything is set.

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::backend::capabilities::{self, Capabilities};
+use crate::repository::{Credentials, Location, Secret};
 use crate::series::Step;
 
 /// Which database.
@@ -70,8 +71,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The address of metrics, status and profiles.
     pub admin_listen: SocketAddr,
-    /// The directory of keyspace files.
-    pub formulas: PathBuf,
+    /// Where the keyspace files are.
+    pub formulas: Location,
+    /// How they are followed.
+    pub repository: RepositoryConfig,
     /// The database for keyspaces that name none.
     pub backend: BackendName,
     /// The database that gets a copy of every read, for comparison.
@@ -107,7 +110,8 @@ impl Default for Config {
         Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 8090)),
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8091)),
-            formulas: PathBuf::from("formulas"),
+            formulas: Location::Directory(PathBuf::from("formulas")),
+            repository: RepositoryConfig::default(),
             backend: BackendName::Embedded,
             shadow: None,
             store: PathBuf::from("tsdb-ws.db"),
@@ -168,6 +172,36 @@ impl Config {
         names.sort();
         names.dedup();
         names
+    }
+}
+
+/// What an operator sets for the repository of keyspace files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepositoryConfig {
+    /// How often a directory is listed anew, whatever its events say.
+    pub resync: Duration,
+    /// How often a git server is asked.
+    pub poll: Duration,
+    /// How long a keyspace is served whose files are gone.
+    pub grace: Duration,
+    /// The most files.
+    pub files: usize,
+    /// How to prove to a git server who asks.
+    pub credentials: Credentials,
+    /// What signs the calls of `POST /api/webhook`; without it there is no such path.
+    pub webhook_secret: Option<Secret>,
+}
+
+impl Default for RepositoryConfig {
+    fn default() -> RepositoryConfig {
+        RepositoryConfig {
+            resync: Duration::from_secs(15),
+            poll: Duration::from_secs(30),
+            grace: Duration::from_secs(2),
+            files: 20_000,
+            credentials: Credentials::default(),
+            webhook_secret: None,
+        }
     }
 }
 

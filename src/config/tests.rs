@@ -44,7 +44,7 @@ fn flag_over_variable_over_file() {
     };
     let config = load(&Flags { listen: Some("127.0.0.1:3".to_owned()), ..Flags::default() }, &env).unwrap();
     assert_eq!(config.listen.port(), 3);
-    assert_eq!(config.formulas, PathBuf::from("from-variable"));
+    assert_eq!(config.formulas.to_string(), "from-variable");
     assert_eq!(config.store, PathBuf::from("file.db"), "an empty variable is not set");
     assert_eq!(config.limits.formulas, 7);
     assert!(!config.demo);
@@ -171,7 +171,7 @@ fn every_flag_is_a_variable_too() {
             "url" | "origins" => "http://db.internal:1234",
             "listen" => "127.0.0.1:1234",
             "retention" | "range" => "3d",
-            "deadline" | "idle" => "7s",
+            "deadline" | "idle" | "resync" | "poll" | "grace" => "7s",
             "backend" | "shadow" => "kairosdb",
             "names" => "legacy",
             "keyspaces" => "{ shop: { backend: kairosdb } }",

@@ -39,11 +39,10 @@ pub fn text(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-pub fn directory(text: &str) -> Result<PathBuf, String> {
-    if text.starts_with("git+") {
-        return Err("repositories in git are not part of this version; name a directory".to_owned());
-    }
-    path(text)
+/// A time between two looks: 100 ms to an hour.
+pub fn interval(text: &str) -> Result<Duration, String> {
+    let fault = || "must be a duration from 100ms to 1h, such as 15s".to_owned();
+    deadline(text).ok().filter(|interval| *interval >= Duration::from_millis(100)).ok_or_else(fault)
 }
 
 pub fn path(text: &str) -> Result<PathBuf, String> {

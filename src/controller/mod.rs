@@ -1,63 +1,54 @@
-//! Reload: list the repository, compile, keep what worked, publish.
+//! From what the repository holds to what is served: keys off the queue, compiled, published; the last good kept.
 //!
-//! Start-up is the first reload. A keyspace whose files now have errors stays as it was last good; a repository that cannot be
-//! listed, or that holds no keyspace any more, changes nothing.
+//! - [`Controller`] starts with a first reload, then follows its source;
+//! - `handler` takes keys off the work queue: compile, keep or remove, try again;
+//! - `served` is what is served and how each keyspace fares; it makes the catalog that is published;
+//! - `status` is what an operator sees of it.
+//!
+//! A keyspace whose files have errors stays as it was last good, while others move on. A keyspace whose files are gone stays
+//! for a grace time. A repository that cannot be listed, or that holds no keyspace any more, changes nothing.
 
+mod handler;
+mod served;
 mod status;
 
-pub use status::{KeyspaceState, KeyspaceStatus, Status};
+pub use status::{KeyspaceState, KeyspaceStatus, QueueStatus, Status};
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::catalog::publish::Published;
-use crate::catalog::{self, Catalog};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::repository::{self, Listing, RepositoryError, SourceFile, keyspace_of};
+use crate::repository::backoff::Backoff;
+use crate::repository::{
+    Changed, FoundBy, Intervals, Observer, Reflector, RepositoryError, Source, WorkQueue, keyspace_of,
+};
+use crate::telemetry::{Metrics, QueueSample};
+use served::Served;
 
 /// An error message names at most so many errors of keyspace files.
 const SHOWN_ERRORS: usize = 20;
+/// A bad keyspace is looked at again after this, then ever later.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+/// It is looked at again at least this often.
+const LONGEST_RETRY: Duration = Duration::from_secs(30);
+/// A reload tells how it went after this at the latest; what it found is handled all the same.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(20);
 
-/// Where keyspace files come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// A directory.
-    Directory(PathBuf),
-    /// The demo's files, which are part of the program: path and text.
-    BuiltIn(&'static [(&'static str, &'static str)]),
-}
-
-impl Source {
-    /// Lists the files as they are now.
-    ///
-    /// # Errors
-    /// When the directory cannot be read.
-    pub fn list(&self) -> Result<Listing, RepositoryError> {
-        match self {
-            Source::Directory(directory) => repository::list_directory(directory),
-            Source::BuiltIn(files) => {
-                let files = files
-                    .iter()
-                    .map(|(path, text)| SourceFile { path: (*path).to_owned(), content: Ok(text.as_bytes().to_vec()) })
-                    .collect();
-                Ok(Listing { revision: Some(format!("built-in-{}", env!("CARGO_PKG_VERSION"))), files })
-            }
-        }
-    }
-}
+/// Epoch milliseconds of this moment.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// Why nothing was published.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReloadError {
-    /// The repository could not be listed.
-    #[error("{0}")]
-    Repository(String),
-    /// It holds no keyspace file.
-    #[error("{0} holds no keyspace files (<keyspace>.yaml, or a folder of them)")]
-    Empty(String),
+    /// The repository could not be listed, or holds no keyspace file.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
     /// It holds keyspaces, all with errors, and none was served before.
     #[error("no keyspace of the repository could be compiled{}", listed(.0))]
     AllBroken(Vec<Diagnostic>),
@@ -79,7 +70,7 @@ fn listed(diagnostics: &[Diagnostic]) -> String {
 /// What a reload came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reloaded {
-    /// The revision that is served now.
+    /// The revision of the repository that is served now.
     pub revision: String,
     /// Keyspaces that are served.
     pub keyspaces: usize,
@@ -87,72 +78,225 @@ pub struct Reloaded {
     pub broken: Vec<String>,
 }
 
-/// Reloads one repository, one reload at a time, and remembers how each keyspace fares.
-#[derive(Debug, Default)]
-pub struct Reloader {
-    status: Mutex<Status>,
+/// What an operator can set of a controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// How often the source is listed where nothing asks for it.
+    pub intervals: Intervals,
+    /// How long a keyspace is served whose files are gone.
+    pub grace: Duration,
+    /// How many keyspaces are compiled at once.
+    pub workers: usize,
 }
 
-impl Reloader {
-    /// Lists, compiles and publishes. `now` is told in the status.
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            intervals: Intervals { resync: Duration::from_secs(15), poll: Duration::from_secs(30) },
+            grace: Duration::from_secs(2),
+            workers: 2,
+        }
+    }
+}
+
+/// What a controller needs of the process.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where catalogs are published.
+    pub published: Arc<Published>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// Follows one source. Ends when it is dropped; what it published stays.
+pub struct Controller {
+    shared: Arc<Shared>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Shared {
+    place: String,
+    reflector: Reflector,
+    queue: Arc<WorkQueue>,
+    served: Mutex<Served>,
+    libraries: handler::Libraries,
+    around: Surroundings,
+    grace: Duration,
+}
+
+impl Controller {
+    /// Lists the source, compiles everything and publishes it at once: the first reload.
     ///
     /// # Errors
-    /// Why nothing was published; what was served before still is.
-    pub fn reload(&self, source: &Source, published: &Published, now: i64) -> Result<Reloaded, ReloadError> {
-        let mut status = self.lock();
-        let result = prepare(source, &published.snapshot());
-        match &result {
-            Err(error) => status.failed(now, error.to_string()),
-            Ok((catalog, broken)) => status.succeeded(now, catalog, broken),
-        }
-        let (catalog, broken) = result?;
-        let reloaded = Reloaded { revision: catalog.revision.clone(), keyspaces: catalog.keyspaces.len(), broken };
-        published.publish(catalog);
-        Ok(reloaded)
+    /// When the source cannot be listed, or no keyspace can be served; nothing is published then.
+    pub async fn start(
+        source: Arc<dyn Source>,
+        settings: Settings,
+        around: Surroundings,
+    ) -> Result<Controller, ReloadError> {
+        let shared = Arc::new(Shared {
+            place: source.place(),
+            reflector: Reflector::new(source, settings.intervals),
+            queue: Arc::new(WorkQueue::new(Backoff::new(FIRST_RETRY, LONGEST_RETRY))),
+            served: Mutex::default(),
+            libraries: handler::Libraries::default(),
+            around,
+            grace: settings.grace,
+        });
+        let workers = (0..settings.workers.max(1)).map(|_| tokio::spawn(handler::work(Arc::clone(&shared))));
+        let controller = Controller { tasks: Mutex::new(workers.collect()), shared };
+        let shared = &controller.shared;
+        shared.reflector.list(FoundBy::Start, shared.as_ref()).await?;
+        shared.queue.idle().await;
+        shared.open()?;
+        Ok(controller)
     }
 
-    /// How each keyspace fares.
+    /// Follows the source from now on.
+    pub fn follow(&self) {
+        let queue = Arc::clone(&self.shared.queue);
+        self.shared.around.metrics.reload.sample_with(move || {
+            let sample = queue.sample();
+            QueueSample { depth: sample.depth, age: sample.age, retrying: sample.retrying }
+        });
+        let shared = Arc::clone(&self.shared);
+        let follow = tokio::spawn(async move { shared.reflector.follow(shared.as_ref()).await });
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(follow);
+    }
+
+    /// Lists the source now and waits until what changed is served. What is gone goes at once, without its grace time.
+    ///
+    /// # Errors
+    /// When the source cannot be listed; what was served before still is.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        let shared = &self.shared;
+        shared.reflector.list(FoundBy::Reload, shared.as_ref()).await?;
+        shared.remove_absent_now();
+        if tokio::time::timeout(RELOAD_PATIENCE, shared.queue.idle()).await.is_err() {
+            tracing::warn!("a reload is not through yet; it goes on");
+        }
+        let mut served = shared.served();
+        shared.publish(&mut served);
+        Ok(Reloaded {
+            revision: shared.reflector.store.revision(),
+            keyspaces: served.keyspaces.len(),
+            broken: served.broken(),
+        })
+    }
+
+    /// Publishes nothing any more: `successor` does.
+    pub fn give_way_to(&self, successor: &Controller) {
+        let mut served = self.shared.served();
+        served.is_open = false;
+        let others = successor.shared.served();
+        served.leave_metrics(&others, &self.shared.around.metrics.reload);
+    }
+
+    /// Has the source listed soon.
+    pub fn poke(&self) {
+        self.shared.reflector.poke();
+    }
+
+    /// How the repository and each keyspace fare.
     pub fn status(&self) -> Status {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Status> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+        let shared = &self.shared;
+        let mut status = shared.served().status(&shared.queue);
+        status.source = shared.place.clone();
+        status.error = shared.reflector.health().error;
+        status
     }
 }
 
-/// The catalog to be published, and the keyspaces that have errors.
-fn prepare(source: &Source, before: &Catalog) -> Result<(Catalog, Vec<String>), ReloadError> {
-    let listing = source.list().map_err(|error| ReloadError::Repository(error.to_string()))?;
-    let names = keyspace_names(&listing);
-    if names.is_empty() {
-        let place = match source {
-            Source::Directory(directory) => directory.display().to_string(),
-            Source::BuiltIn(_) => "the program".to_owned(),
-        };
-        return Err(ReloadError::Empty(place));
+impl Drop for Controller {
+    fn drop(&mut self) {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(JoinHandle::abort);
     }
-    let mut catalog = catalog::compile(&listing);
-    let broken: Vec<String> = names.into_keys().filter(|name| !catalog.keyspaces.contains_key(name)).collect();
-    for name in &broken {
-        if let Some(last_good) = before.keyspaces.get(name) {
-            catalog.keyspaces.insert(name.clone(), last_good.clone());
+}
+
+impl Shared {
+    fn served(&self) -> MutexGuard<'_, Served> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes from now on.
+    fn open(&self) -> Result<(), ReloadError> {
+        let mut served = self.served();
+        if served.keyspaces.is_empty() {
+            return Err(ReloadError::AllBroken(served.diagnostics()));
+        }
+        served.is_open = true;
+        self.publish(&mut served);
+        Ok(())
+    }
+
+    /// Publishes what is served; the lock is held, so that no older catalog follows a newer one.
+    fn publish(&self, served: &mut Served) {
+        if served.is_open {
+            served.published_at = Some((self.around.clock)());
+            self.around.published.publish(served.catalog(self.reflector.store.revision()));
         }
     }
-    if catalog.keyspaces.is_empty() {
-        return Err(ReloadError::AllBroken(catalog.diagnostics));
+
+    /// Keyspaces without files leave at once.
+    fn remove_absent_now(&self) {
+        let present = self.reflector.store.keyspaces();
+        let absent = self.served().forget_grace(&present);
+        self.queue.add(absent, Instant::now());
     }
-    Ok((catalog, broken))
 }
 
-/// The keyspaces that a listing has files for, with how many.
-fn keyspace_names(listing: &Listing) -> BTreeMap<String, usize> {
-    let mut names = BTreeMap::new();
-    for name in listing.files.iter().filter_map(|file| keyspace_of(&file.path)) {
-        *names.entry(name.to_owned()).or_default() += 1;
+impl Observer for Shared {
+    fn changed(&self, changed: &Changed) {
+        let metrics = &self.around.metrics.reload;
+        let mut keys = BTreeSet::new();
+        {
+            let served = self.served();
+            for change in &changed.changes {
+                metrics.event(change.kind.as_str());
+                match keyspace_of(&change.path) {
+                    Some(keyspace) => drop(keys.insert(keyspace.to_owned())),
+                    None if change.path.ends_with(".test.yaml") => {}
+                    None => {
+                        keys.extend(served.users_of(&change.path));
+                        keys.insert(change.path.clone());
+                    }
+                }
+            }
+        }
+        if changed.revised {
+            metrics.event("revision");
+            keys.extend(self.reflector.store.keyspaces());
+        }
+        if changed.missed {
+            metrics.missed(changed.changes.len());
+            tracing::warn!(files = changed.changes.len(), "no event told of changed files; a listing found them");
+        }
+        tracing::debug!(files = changed.changes.len(), by = changed.found_by.as_str(), "the repository changed");
+        self.queue.add(keys, changed.since);
     }
-    names
-}
 
-#[cfg(test)]
-mod tests;
+    fn listed(&self, outcome: Result<(), &RepositoryError>) {
+        let now = (self.around.clock)();
+        self.around.metrics.reload.listed(outcome.is_ok(), now);
+        let mut served = self.served();
+        served.tried_at = Some(now);
+        if outcome.is_ok() {
+            served.listed_at = Some(now);
+        }
+        // Told once, not at each try; the status and the metrics tell that it lasts.
+        match (std::mem::replace(&mut served.is_failing, outcome.is_err()), outcome) {
+            (true, Ok(())) => tracing::info!(repository = self.place, "the repository can be read again"),
+            (false, Err(error)) if served.is_open => {
+                tracing::error!(%error, "the repository cannot be read; what was good before is served");
+            }
+            _ => {}
+        }
+    }
+
+    fn lost(&self, reason: &str) {
+        self.around.metrics.reload.event("lost");
+        tracing::warn!(reason, "events of the repository were lost; it is listed anew");
+    }
+}

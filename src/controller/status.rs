@@ -1,29 +1,42 @@
-//! How each keyspace fares, for `/status`.
+//! How the repository and each keyspace fare, for `/status`.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::catalog::Catalog;
 use crate::diagnostic::Diagnostic;
-use crate::repository::keyspace_of;
 
-/// The repository and its keyspaces as the last reloads left them. Times are epoch milliseconds.
+/// The repository and its keyspaces. Times are epoch milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Status {
-    /// The revision that was published last.
-    pub revision: String,
-    /// When that was.
+    /// What the repository is.
+    pub source: String,
+    /// When a catalog was last published.
     pub published_at: Option<i64>,
-    /// When a reload was tried last.
+    /// When the repository was looked at last.
     pub tried_at: Option<i64>,
-    /// Why the last reload changed nothing; absent when it went well.
+    /// When it was last listed well.
+    pub listed_at: Option<i64>,
+    /// Why the last look failed; absent when it went well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What is still to be done.
+    pub queue: QueueStatus,
     /// By name.
     pub keyspaces: BTreeMap<String, KeyspaceStatus>,
-    /// Of files that are no keyspace's own, such as libraries.
+    /// Of files that are no keyspace's own: libraries.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// The work queue at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct QueueStatus {
+    /// Keyspaces that wait for a handler, or are with one.
+    pub depth: usize,
+    /// How long the oldest of them has been there.
+    pub age_ms: u64,
+    /// Keyspaces that will be looked at again.
+    pub retrying: usize,
 }
 
 /// How one keyspace fares.
@@ -34,9 +47,14 @@ pub struct KeyspaceStatus {
     /// The revision that is served.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
-    /// Since when it is in this state.
+    /// Since when it is in this state, with this content.
     pub since: i64,
-    /// What was found in its files by the last reload.
+    /// How often in a row it was found bad.
+    pub retries: u32,
+    /// When it is looked at again at the latest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_in_ms: Option<u64>,
+    /// What was found in its files last.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -50,42 +68,18 @@ pub enum KeyspaceState {
     LastGood,
     /// The files have errors, and there never was a good version.
     Broken,
+    /// The files are gone; it is served for a grace time.
+    Leaving,
 }
 
-impl Status {
-    pub(super) fn failed(&mut self, now: i64, error: String) {
-        self.tried_at = Some(now);
-        self.error = Some(error);
-    }
-
-    pub(super) fn succeeded(&mut self, now: i64, catalog: &Catalog, broken: &[String]) {
-        let names = catalog.keyspaces.keys().chain(broken.iter().filter(|name| !catalog.keyspaces.contains_key(*name)));
-        let mut keyspaces = BTreeMap::new();
-        for name in names {
-            let state = match (broken.contains(name), catalog.keyspaces.contains_key(name)) {
-                (false, _) => KeyspaceState::Serving,
-                (true, true) => KeyspaceState::LastGood,
-                (true, false) => KeyspaceState::Broken,
-            };
-            let revision = catalog.keyspaces.get(name).map(|keyspace| keyspace.revision.clone());
-            let unchanged = |old: &&KeyspaceStatus| old.state == state && old.revision == revision;
-            let since = self.keyspaces.get(name).filter(unchanged).map_or(now, |old| old.since);
-            keyspaces.insert(name.clone(), KeyspaceStatus { state, revision, since, diagnostics: Vec::new() });
+impl KeyspaceState {
+    /// As in metrics and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            KeyspaceState::Serving => "serving",
+            KeyspaceState::LastGood => "last_good",
+            KeyspaceState::Broken => "broken",
+            KeyspaceState::Leaving => "leaving",
         }
-        let mut others = Vec::new();
-        for diagnostic in &catalog.diagnostics {
-            match keyspace_of(&diagnostic.location.file).and_then(|name| keyspaces.get_mut(name)) {
-                Some(keyspace) => keyspace.diagnostics.push(diagnostic.clone()),
-                None => others.push(diagnostic.clone()),
-            }
-        }
-        *self = Status {
-            revision: catalog.revision.clone(),
-            published_at: Some(now),
-            tried_at: Some(now),
-            error: None,
-            keyspaces,
-            diagnostics: others,
-        };
     }
 }

@@ -19,6 +19,7 @@ mod params;
 mod problem;
 mod profile;
 mod reply;
+mod webhook;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -59,6 +60,8 @@ pub struct HttpState {
     pub readiness: Arc<Readiness>,
     /// What `POST /reload` does.
     pub reload: Reload,
+    /// What a signed `POST /api/webhook` does: has the repository listed soon.
+    pub poke: Arc<dyn Fn() + Send + Sync>,
     /// How the repository and each keyspace fare.
     pub status: StatusOf,
 }
@@ -67,7 +70,13 @@ impl Default for HttpState {
     /// With metrics of its own and without a reload.
     fn default() -> HttpState {
         let reload: Reload = Arc::new(|| Box::pin(async { Err("this process cannot reload".to_owned()) }));
-        HttpState { metrics: Arc::default(), readiness: Arc::default(), reload, status: Arc::new(Status::default) }
+        HttpState {
+            metrics: Arc::default(),
+            readiness: Arc::default(),
+            reload,
+            poke: Arc::new(|| {}),
+            status: Arc::new(Status::default),
+        }
     }
 }
 
@@ -109,6 +118,7 @@ pub fn router(service: Arc<Service>, state: HttpState) -> Router {
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/healthz", get(health::health))
+        .route("/api/webhook", post(webhook::pushed))
         .merge(keyspaces);
     surrounded(routes, &shared).layer(from_fn_with_state(Arc::clone(&shared), middleware::cors)).with_state(shared)
 }

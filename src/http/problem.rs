@@ -19,6 +19,7 @@ use crate::query::{Answer, Formulas, InputError, QueryError, Request};
 pub enum Fault {
     InvalidJson,
     BodyUnreadable,
+    BadSignature,
     NotFound,
     UnknownKeyspace,
     MethodNotAllowed,
@@ -50,6 +51,7 @@ impl Fault {
         match self {
             Fault::InvalidJson => (S::BAD_REQUEST, "invalid_json", "The body is not JSON"),
             Fault::BodyUnreadable => (S::BAD_REQUEST, "body_unreadable", "The body broke off"),
+            Fault::BadSignature => (S::FORBIDDEN, "bad_signature", "The signature is not that of the body"),
             Fault::NotFound => (S::NOT_FOUND, "not_found", "There is no such path"),
             Fault::UnknownKeyspace => (S::NOT_FOUND, "unknown_keyspace", "There is no such keyspace"),
             Fault::MethodNotAllowed => {

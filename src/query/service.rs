@@ -33,7 +33,7 @@ pub struct Setup {
 /// Everything that a request needs. Shared by all requests.
 pub struct Service {
     /// The catalog of this moment.
-    pub catalog: Published,
+    pub catalog: Arc<Published>,
     setup: ArcSwap<Setup>,
     /// The time; tests have their own.
     pub clock: Clock,
@@ -92,7 +92,7 @@ impl Service {
     /// A service with the system's clock and an empty catalog.
     pub fn new(config: Config, backends: Backends) -> Service {
         Service {
-            catalog: Published::default(),
+            catalog: Arc::default(),
             setup: ArcSwap::from_pointee(Setup { config, backends }),
             clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
             shadow: Arc::default(),

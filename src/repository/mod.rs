@@ -1,6 +1,39 @@
-//! Where keyspace files come from: a directory, listed whole.
+//! Where keyspace files come from, and how what changes there reaches its handlers: never lost, each keyspace at most once
+//! at a time.
+//!
+//! ```text
+//! source ─ hints ─▶ reflector ─▶ store        what the repository holds, as it was last listed or read
+//!                       └─ keys ─▶ work queue  which keyspaces are to be looked at again, and when
+//! ```
+//! - a [`Source`] lists a repository whole, reads single files of it, and gives hints of what may have changed;
+//! - [`Hints`] gather them, wait until a file has been written whole, and never grow without bound;
+//! - the [`Reflector`] follows the hints, lists anew from time to time to make good what they missed, and keeps the last
+//!   good state where the repository cannot be read;
+//! - the [`Store`] holds that state, and says what a listing changed;
+//! - the [`WorkQueue`] hands out keys, retries with back-off, and drops nothing.
 
-use std::path::Path;
+pub mod backoff;
+mod built_in;
+mod directory;
+mod git;
+mod hints;
+mod location;
+mod queue;
+mod reflector;
+mod secret;
+mod store;
+
+pub use built_in::BuiltIn;
+pub use directory::Directory;
+pub use git::{Credentials, Git};
+pub use hints::{Due, Hints};
+pub use location::{GitLocation, Location};
+pub use queue::{Outcome, Sample, Taken, WorkQueue};
+pub use reflector::{Changed, FoundBy, Health, Intervals, Observer, Reflector};
+pub use secret::Secret;
+pub use store::{Change, ChangeKind, KeyspaceFiles, Store};
+
+use std::sync::Arc;
 
 /// The keyspace files of one revision.
 #[derive(Debug, Clone, Default)]
@@ -12,7 +45,7 @@ pub struct Listing {
 }
 
 /// One `*.yaml` file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
     /// Relative to the repository, with `/`.
     pub path: String,
@@ -40,6 +73,57 @@ impl SourceFile {
     }
 }
 
+/// A place that keyspace files come from. Its methods block.
+pub trait Source: Send + Sync + 'static {
+    /// What it is, for people; without secrets.
+    fn place(&self) -> String;
+
+    /// All files as they are now. A file that cannot be read is in the listing, with its reason.
+    ///
+    /// # Errors
+    /// When the repository cannot be listed at all, or holds more than it may.
+    fn list(&self) -> Result<Listing, RepositoryError>;
+
+    /// One file as it is now; `None` where there is none any more.
+    fn read(&self, path: &str) -> Option<SourceFile>;
+
+    /// Whether [`Source::watch`] gives hints; where not, only listings find what changed.
+    fn gives_hints(&self) -> bool;
+
+    /// Hints at what changes until what is returned is dropped. Hints may be lost: the repository is listed from time to
+    /// time all the same.
+    fn watch(self: Arc<Self>, hints: Arc<Hints>) -> Option<Watch>;
+}
+
+/// Dropped when nobody follows a source any more.
+pub type Watch = Box<dyn Send + Sync>;
+
+/// Why a repository is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RepositoryError {
+    /// It could not be listed.
+    #[error("cannot read the repository {place}: {reason}")]
+    Unreadable {
+        /// What it is.
+        place: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// It holds no keyspace file, which is more often a volume that is not mounted than what somebody wants.
+    #[error("{0} holds no keyspace files (<keyspace>.yaml, or a folder of them)")]
+    Empty(String),
+}
+
+/// A keyspace file has at most so many bytes.
+pub const MAX_FILE: u64 = 1 << 20;
+/// All of them together have at most so many.
+pub const MAX_BYTES: u64 = 256 << 20;
+
+/// What to say of a file that is too large.
+fn too_large() -> String {
+    "the file is larger than 1 MiB; split it".to_owned()
+}
+
 /// Names files by their paths and contents: 12 hexadecimal digits.
 pub fn content_revision<'a>(files: impl Iterator<Item = (&'a str, blake3::Hash)>) -> String {
     let mut hasher = blake3::Hasher::new();
@@ -57,67 +141,45 @@ pub fn keyspace_of(path: &str) -> Option<&str> {
     (!keyspace.starts_with('_')).then_some(keyspace)
 }
 
-/// Why a repository could not be listed at all.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read the repository {path}: {reason}")]
-pub struct RepositoryError {
-    /// The directory.
-    pub path: String,
-    /// Why.
-    pub reason: String,
+/// Whether a file is of a repository: a visible `*.yaml`, at the top or in a visible folder there.
+pub fn is_of_repository(path: &str) -> bool {
+    let parts: Vec<&str> = path.split('/').collect();
+    parts.len() <= 2 && path.ends_with(".yaml") && parts.iter().all(|part| !part.starts_with('.') && !part.is_empty())
 }
 
-/// A keyspace file has at most so many bytes.
-pub const MAX_FILE: u64 = 1 << 20;
-const MAX_FILES: usize = 100_000;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Lists a directory and the folders in it.
-///
-/// # Errors
-/// When the directory cannot be read. A file that cannot be read is in the listing, with its reason.
-pub fn list_directory(directory: &Path) -> Result<Listing, RepositoryError> {
-    let failed = |error: &dyn std::fmt::Display| RepositoryError {
-        path: directory.display().to_string(),
-        reason: error.to_string(),
-    };
-    let mut files = Vec::new();
-    for (path, name) in entries(directory, "").map_err(|error| failed(&error))? {
-        if path.is_dir() {
-            for (path, name) in entries(&path, &format!("{name}/")).map_err(|error| failed(&error))? {
-                files.extend(file(&path, name));
-            }
-        } else {
-            files.extend(file(&path, name));
-        }
-        if files.len() > MAX_FILES {
-            return Err(failed(&format!("it holds more than {MAX_FILES} files")));
+    #[test]
+    fn files_and_the_keyspaces_they_are_part_of() {
+        let cases = [
+            ("shop.yaml", Some("shop")),
+            ("shop/funnel.yaml", Some("shop")),
+            ("shop/_common.yaml", None),
+            ("_common.yaml", None),
+            ("shop.test.yaml", None),
+            ("shop/funnel.test.yaml", None),
+            ("README.md", None),
+        ];
+        for (path, keyspace) in cases {
+            assert_eq!(keyspace_of(path), keyspace, "{path}");
         }
     }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(Listing { revision: None, files })
-}
 
-fn entries(directory: &Path, prefix: &str) -> std::io::Result<Vec<(std::path::PathBuf, String)>> {
-    let mut entries = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with('.') {
-            entries.push((entry.path(), format!("{prefix}{name}")));
+    #[test]
+    fn hidden_folders_and_other_files_are_not_of_the_repository() {
+        let cases = [
+            ("shop.yaml", true),
+            ("shop/funnel.yaml", true),
+            ("shop/deep/funnel.yaml", false),
+            (".shop.yaml", false),
+            ("..2024_11/shop.yaml", false),
+            ("shop.yaml.swp", false),
+            ("README.md", false),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(is_of_repository(path), expected, "{path}");
         }
     }
-    Ok(entries)
-}
-
-fn file(path: &Path, name: String) -> Option<SourceFile> {
-    if !name.ends_with(".yaml") {
-        return None;
-    }
-    let content = match std::fs::metadata(path) {
-        Err(error) => Err(format!("the file cannot be read: {error}")),
-        Ok(meta) if !meta.is_file() => Err("this is not a regular file".to_owned()),
-        Ok(meta) if meta.len() > MAX_FILE => Err("the file is larger than 1 MiB; split it".to_owned()),
-        Ok(_) => std::fs::read(path).map_err(|error| format!("the file cannot be read: {error}")),
-    };
-    Some(SourceFile { path: name, content })
 }

@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use super::reload::ReloadMetrics;
 use super::shadow::ShadowMetrics;
 
 /// One handled request.
@@ -120,6 +121,8 @@ pub struct Metrics {
     reloads: Family<OutcomeLabel, Counter>,
     /// Those of shadows.
     pub shadow: ShadowMetrics,
+    /// From a change in the repository to what is served.
+    pub reload: ReloadMetrics,
 }
 
 /// From half a millisecond to 65 seconds.
@@ -144,6 +147,7 @@ impl Default for Metrics {
             shed: Family::default(),
             reloads: Family::default(),
             shadow: ShadowMetrics::default(),
+            reload: ReloadMetrics::default(),
         };
         metrics.register();
         metrics
@@ -173,10 +177,12 @@ impl Metrics {
             self.reloads.clone(),
         );
         self.shadow.register(registry);
+        self.reload.register(registry);
     }
 
     /// All of it as text.
     pub fn encode(&self) -> String {
+        self.reload.sample();
         let mut text = String::new();
         // Writing to a string cannot fail; a metric that did would end the text early, without its `# EOF`.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);

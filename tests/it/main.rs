@@ -15,6 +15,7 @@ mod formula_tests;
 mod functions;
 mod http;
 mod identities;
+mod init;
 mod law;
 mod layers;
 mod licences;
@@ -23,6 +24,7 @@ mod one_call;
 mod portable;
 mod readme;
 mod real_input;
+mod reload;
 mod service;
 mod shadow;
 #[path = "../support/mod.rs"]

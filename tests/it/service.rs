@@ -244,20 +244,43 @@ fn more_connections_than_the_limit_wait_for_a_place() {
 fn a_bad_file_changes_nothing_and_a_good_one_does() {
     let (place, server) = shop("formulas: formulas\n");
     let count = || server.get("/keyspaces").json()["keyspaces"].as_array().unwrap().len();
-    place.write("formulas/more.yaml", "metrics: { m: s }\nformulas: { f: m }\n");
     for bad in ["formulas: nowhere\n", "limits: { body: much }\n", "listen: [\n", "zork: 1\n"] {
         place.write("tsdb-ws.yaml", bad);
         let reply = server.admin("POST", "/reload");
         assert_eq!((reply.status, reply.json()["code"].as_str()), (422, Some("reload_failed")), "{bad}");
         server.signal("HUP");
         server.wait_for_log("reload failed; nothing changed");
-        assert_eq!(count(), 1, "{bad}");
+        assert_eq!((count(), server.get("/shop/query?formula=traffic").status), (1, 200), "{bad}");
     }
+    // What is in the way of a new configuration is not in the way of the repository that is followed.
+    place.write("formulas/more.yaml", "metrics: { m: s }\nformulas: { f: m }\n");
+    (0..500).take_while(|_| count() == 1).for_each(|_| std::thread::sleep(Duration::from_millis(10)));
+    assert_eq!(count(), 2);
     place.write("tsdb-ws.yaml", "formulas: formulas\nlimits: { body: 10B }\n");
     server.signal("HUP");
     server.wait_for_log("\"reloaded\"");
     assert_eq!(count(), 2);
     assert_eq!(server.post("/shop", &json!({ "formulas": ["traffic"] })).status, 413);
+}
+
+#[test]
+fn a_file_that_turns_bad_is_told_and_what_was_good_is_served() {
+    let (place, server) = shop("formulas: formulas\n");
+    let shop = || server.admin("GET", "/status").json()["keyspaces"]["shop"].clone();
+    let good = shop();
+    place.write("formulas/shop.yaml", "metrics: { m: s }\nformulas: { traffic: n }\n");
+    (0..500).take_while(|_| shop()["state"] == "serving").for_each(|_| std::thread::sleep(Duration::from_millis(10)));
+    let bad = shop();
+    assert_eq!((&bad["state"], &bad["revision"]), (&json!("last_good"), &good["revision"]));
+    let found = bad["diagnostics"].as_array().unwrap().iter().find(|found| found["severity"] == "error").unwrap();
+    assert_eq!(
+        (&found["code"], &found["file"], &found["line"]),
+        (&json!("unknown_name"), &json!("shop.yaml"), &json!(2))
+    );
+    assert_eq!(server.get("/shop/query?formula=traffic").status, 200);
+    let metrics = server.admin("GET", "/metrics").text();
+    assert!(metrics.contains("tsdb_ws_keyspace{keyspace=\"shop\",state=\"last_good\""), "{metrics}");
+    assert!(metrics.contains("tsdb_ws_reload_drops_total 0\n"), "{metrics}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub mod law;
 pub mod process;
 pub mod proxy;
 pub mod reference;
+pub mod reload;
 
 use std::sync::Arc;
 

@@ -18,8 +18,8 @@ use super::{Status, complain};
 use crate::app;
 use crate::catalog::{self, Catalog, Changes, Definition};
 use crate::config::Flags;
-use crate::controller::Source;
 use crate::diagnostic::Severity;
+use crate::repository::Location;
 
 #[derive(Debug, Args)]
 pub struct DiffArgs {
@@ -57,11 +57,15 @@ pub async fn run(flags: Flags, args: &DiffArgs, out: &mut impl Write) -> anyhow:
         bail!("--report shows values: name the database with --backend");
     }
     let config = app::read_config(&flags)?;
-    let base = catalog::compile(&revision::list(&args.base, &config.formulas)?);
-    let head = match (&args.head, app::source(&config)) {
-        (Some(head), _) => revision::list(head, &config.formulas)?,
-        (None, source @ Source::Directory(_)) => source.list()?,
-        (None, Source::BuiltIn(_)) => bail!("there are no formulas here; name HEAD, or --formulas DIR"),
+    let Location::Directory(formulas) = &config.formulas else {
+        bail!("revisions are compared of the repository that a directory lies in: name it with --formulas DIR");
+    };
+    let side = |name: &str| revision::list(name, formulas, config.repository.files);
+    let base = catalog::compile(&side(&args.base)?);
+    let head = match &args.head {
+        Some(head) => side(head)?,
+        None if formulas.is_dir() => app::source(&config).list()?,
+        None => bail!("there are no formulas here; name HEAD, or --formulas DIR"),
     };
     let head = catalog::compile(&head);
     refuse_broken(&head)?;

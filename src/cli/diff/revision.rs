@@ -8,12 +8,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-use crate::repository::{Listing, MAX_FILE, SourceFile, list_directory};
+use crate::repository::{Directory, Listing, MAX_FILE, Source, SourceFile};
 
-/// Lists a directory where there is one of that name, else the revision of the repository that holds `formulas`.
-pub fn list(name: &str, formulas: &Path) -> anyhow::Result<Listing> {
+/// Lists a directory of at most `files` files where there is one of that name, else the revision of the repository that holds
+/// `formulas`.
+pub fn list(name: &str, formulas: &Path, files: usize) -> anyhow::Result<Listing> {
     if Path::new(name).is_dir() {
-        return Ok(list_directory(Path::new(name))?);
+        return Ok(Directory::new(name, files).list()?);
     }
     let git = Git { directory: formulas };
     if !formulas.is_dir() {

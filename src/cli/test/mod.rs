@@ -24,7 +24,6 @@ use crate::backend::Backend;
 use crate::backend::embedded::EmbeddedStore;
 use crate::catalog::{self, Catalog};
 use crate::config::{BackendName, Config, Flags};
-use crate::controller::Source;
 use crate::diagnostic::Severity;
 use crate::plan::time::parse_time;
 use crate::query::{Answer, Backends, QueryError, Request, Service};
@@ -55,18 +54,15 @@ struct Tally {
 
 pub async fn run(flags: &Flags, args: &TestArgs, out: &mut impl Write) -> anyhow::Result<Status> {
     let source = check::source(flags, args.directory.as_deref())?;
-    let directory = match &source {
-        Source::Directory(directory) => Some(directory.as_path()).filter(|_| args.update),
-        Source::BuiltIn(_) => None,
-    };
+    let directory = check::directory(flags, args.directory.as_deref())?.filter(|_| args.update);
     if args.update && directory.is_none() {
-        bail!("the built-in demo cannot be updated; name a directory");
+        bail!("only the files of a directory can be updated; name one");
     }
     let listing = source.list()?;
     let catalog = catalog::compile(&listing);
     let mut tally = Tally::default();
     for file in listing.files.iter().filter(|file| file.path.ends_with(".test.yaml")) {
-        run_file(file, &listing, &catalog, args, directory, &mut tally, out).await?;
+        run_file(file, &listing, &catalog, args, directory.as_deref(), &mut tally, out).await?;
     }
     match &args.filter {
         _ if tally.passed + tally.failed + tally.updated > 0 => {}

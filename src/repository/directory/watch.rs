@@ -1,0 +1,164 @@
+//! Hints from the kernel's events about the root and the folders in it.
+//!
+//! A thread sees to what events cannot tell: that another directory was mounted, or linked to, in the place of the root, that
+//! there are other folders to watch. Where the kernel gives no events (its limits are reached), that thread compares the
+//! files' metadata instead, and tries to get events again from time to time.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RemoveKind};
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
+
+use super::{Directory, Identity};
+use crate::repository::{Hints, is_of_repository};
+
+/// How often the thread looks whether the root is still the same, and, without events, whether files changed.
+const LOOK: Duration = Duration::from_millis(200);
+/// How often it tries to get events where it has none.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
+
+/// Watches until it is dropped.
+pub struct Watcher {
+    thread: Thread,
+    flags: Arc<Flags>,
+}
+
+#[derive(Default)]
+struct Flags {
+    stop: AtomicBool,
+    /// The folders may be others.
+    folders: AtomicBool,
+}
+
+impl Watcher {
+    /// Starts the thread. Without one, only listings find what changed.
+    pub fn start(directory: Arc<Directory>, hints: Arc<Hints>) -> Option<Watcher> {
+        let flags = Arc::<Flags>::default();
+        let looking = Looking { directory, hints, flags: Arc::clone(&flags) };
+        let thread = std::thread::Builder::new().name("tsdb-ws watch".to_owned()).spawn(move || looking.run());
+        let thread = thread.inspect_err(|error| tracing::error!(%error, "cannot watch the repository")).ok()?;
+        Some(Watcher { thread: thread.thread().clone(), flags })
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.flags.stop.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+/// What events are given of.
+struct Watched {
+    root: Identity,
+    folders: Vec<(String, Identity)>,
+    _watcher: RecommendedWatcher,
+}
+
+struct Looking {
+    directory: Arc<Directory>,
+    hints: Arc<Hints>,
+    flags: Arc<Flags>,
+}
+
+impl Looking {
+    fn run(self) {
+        let mut watched: Option<Watched> = None;
+        let mut signature = None;
+        let mut tried: Option<Instant> = None;
+        while !self.flags.stop.load(Ordering::Acquire) {
+            let looked_at =
+                self.flags.folders.swap(false, Ordering::AcqRel).then(|| self.directory.folder_identities());
+            let root = self.directory.identity();
+            let is_current = watched.as_ref().is_some_and(|watched| {
+                Some(watched.root) == root && looked_at.is_none_or(|folders| folders == watched.folders)
+            });
+            let may_try = watched.is_some() || tried.is_none_or(|tried| tried.elapsed() >= TRY_AGAIN);
+            // The listing says what is wrong with a root that is not there.
+            if let (false, true, Some(root)) = (is_current, may_try, root) {
+                tried = Some(Instant::now());
+                // The old watch ends after the new one has begun; what happened before that gave no event.
+                watched = self.watch(root);
+                self.hints.anything();
+                signature = None;
+            } else if root.is_none() && watched.take().is_some() {
+                tried = None;
+                self.hints.anything();
+            }
+            if watched.is_none() && root.is_some() {
+                let now = self.directory.signature();
+                if signature.replace(now).is_some_and(|before| before != now) {
+                    self.hints.anything();
+                }
+            }
+            std::thread::park_timeout(LOOK);
+        }
+    }
+
+    /// Events of the root and its folders; `None` where the kernel gives none.
+    fn watch(&self, root: Identity) -> Option<Watched> {
+        let folders = self.directory.folder_identities();
+        let path = std::path::absolute(&self.directory.root).ok()?;
+        let events = Events { root: path.clone(), hints: Arc::clone(&self.hints), flags: Arc::clone(&self.flags) };
+        let watching = notify::recommended_watcher(move |event| events.take(event)).and_then(|mut watcher| {
+            watcher.watch(&path, RecursiveMode::NonRecursive)?;
+            for (folder, _) in &folders {
+                watcher.watch(&path.join(folder), RecursiveMode::NonRecursive)?;
+            }
+            Ok(watcher)
+        });
+        match watching {
+            Ok(watcher) => Some(Watched { root, folders, _watcher: watcher }),
+            Err(error) => {
+                self.hints.lost(format!("the kernel gives no events: {error}"));
+                None
+            }
+        }
+    }
+}
+
+/// Turns the kernel's events into hints.
+struct Events {
+    root: PathBuf,
+    hints: Arc<Hints>,
+    flags: Arc<Flags>,
+}
+
+impl Events {
+    fn take(&self, event: notify::Result<Event>) {
+        match event {
+            Err(error) => self.hints.lost(format!("the watch failed: {error}")),
+            Ok(event) if event.need_rescan() => self.hints.lost("the kernel's queue of events overflowed"),
+            Ok(event) => event.paths.iter().for_each(|path| self.hint(path, event.kind)),
+        }
+    }
+
+    fn hint(&self, path: &Path, kind: EventKind) {
+        let closed = match kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
+            EventKind::Access(_) => return,
+            EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_)) => false,
+            _ => true,
+        };
+        let relative = path.strip_prefix(&self.root).ok().and_then(Path::to_str).unwrap_or_default();
+        if is_of_repository(relative) {
+            return self.hints.file(relative, closed);
+        }
+        // A folder, a link to one, or a name under which links of the repository lead somewhere else now.
+        let names = matches!(
+            kind,
+            EventKind::Create(CreateKind::Folder | CreateKind::File | CreateKind::Any)
+                | EventKind::Remove(RemoveKind::Folder | RemoveKind::File | RemoveKind::Any)
+                | EventKind::Modify(ModifyKind::Name(_))
+                | EventKind::Modify(ModifyKind::Metadata(_))
+        );
+        if names {
+            self.flags.folders.store(true, Ordering::Release);
+            self.hints.anything();
+        }
+    }
+}
