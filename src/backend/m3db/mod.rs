@@ -1,4 +1,4 @@
-//! M3DB through its coordinator: remote read and write as in [`super::remote`], with what is peculiar to it.
+//! M3DB through its coordinator: remote read and write as in `remote`, with what is peculiar to it.
 //!
 //! - Only stored points are read, never those of an aggregated namespace, which the coordinator would else take for ranges
 //!   beyond the retention.

@@ -1,4 +1,4 @@
-//! Prometheus, and what speaks its API: remote read and write as in [`super::remote`], with what is peculiar to it.
+//! Prometheus, and what speaks its API: remote read and write as in `remote`, with what is peculiar to it.
 //!
 //! It takes no dots in names, refuses points older than what it has beyond a window that its configuration sets, and drops
 //! silently what is not sorted or what it has already: points are sorted first, and read again after they were written.

@@ -34,7 +34,7 @@ impl Names {
     /// The label of a tag.
     ///
     /// # Errors
-    /// [`ReservedTag`].
+    /// When the tag would become the label of the name itself.
     pub fn label(self, tag: &str) -> Result<Cow<'_, str>, ReservedTag> {
         let label = self.replaced(tag, |c| c == ':' && self == Names::Legacy);
         if label == NAME_LABEL { Err(ReservedTag) } else { Ok(label) }
