@@ -467,3 +467,50 @@ async fn our_documents_in_another_index_are_read_by_their_series_and_others_coun
     assert_eq!(totals(&selected, 3), Ok(vec![group("h", 2.0), group("i", 1.0)]));
     assert_eq!(totals(&selected, 4), Ok(vec![group("h", 1.0), group("i", 1.0)]));
 }
+
+#[tokio::test]
+async fn names_and_values_are_data() {
+    let store = backend(&unique());
+    let names = ["a.b", "a", ".x", "a..", "*", "a*", "k,l", "two words", "żółć", "\"}", "_id", "@timestamp", "%2A"];
+    let values = ["*", "?", "x OR y", "\"", "\\", "/.*/", "[a TO z]", "{}", "${x}", "a\nb", "żółć", "x"];
+    let mut points: Vec<Point> = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let own = Point { tags: [((*name).to_owned(), "v".to_owned())].into(), ..point("names", "", T, 1.0) };
+        points.push(Point { timestamp: T + index as i64, ..own });
+    }
+    for value in values {
+        points.push(Point { tags: [("k".to_owned(), value.to_owned())].into(), ..point("values", "", T, 1.0) });
+    }
+    for name in ["a*b", "a?b", "x\" OR series:*"] {
+        points.push(point(name, "", T, 1.0));
+    }
+    store.write(&points).await.unwrap();
+    let mut selections = Vec::new();
+    let mut expected = Vec::new();
+    for name in names {
+        selections.push(filtered(name, &["v"], selection("names", Kind::Delta, "sum", &[name])));
+        expected.push(vec![group("v", 1.0)]);
+        selections.push(filtered(name, &[""], selection("names", Kind::Delta, "sum", &[name])));
+        expected.push(vec![group("", names.len() as f64 - 1.0)]);
+        selections.push(filtered(name, &["*", "no"], sum("names")));
+        expected.push(vec![]);
+    }
+    for value in values {
+        selections.push(filtered("k", &[value], selection("values", Kind::Delta, "sum", &["k"])));
+        expected.push(vec![group(value, 1.0)]);
+        selections.push(filtered("k", &[value], selection("values", Kind::Counter, "sum", &["k"])));
+        expected.push(vec![group(value, 0.0)]);
+    }
+    for name in ["a*b", "a?b", "x\" OR series:*"] {
+        selections.push(sum(name));
+        expected.push(vec![group("", 1.0)]);
+    }
+    let long = "x".repeat(1 << 20);
+    selections.extend([sum("*"), sum("a*"), sum(&long), filtered("k", &[&long], sum("values"))]);
+    expected.extend([vec![], vec![], vec![], vec![]]);
+    let selected = select(&store, selections).await;
+    for (index, expected) in expected.into_iter().enumerate() {
+        assert_eq!(totals(&selected, index), Ok(expected), "selection {index}");
+    }
+    assert_eq!(selected.calls, 1);
+}
