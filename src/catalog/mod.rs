@@ -23,10 +23,14 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use regex::Regex;
+use yaml::Place;
 
 use crate::diagnostic::{Diagnostic, Location};
 use crate::formula::{Expr, Template};
 use crate::series::{Aggregate, Fill, Kind, Step};
+
+/// The JSON schema of keyspace files, for editors.
+pub const SCHEMA: &str = include_str!("keyspace.schema.json");
 
 /// Every keyspace of one revision of a repository. A request takes one and keeps it to its end.
 #[derive(Debug, Default)]
@@ -177,8 +181,8 @@ pub struct Formula {
     pub tags: Arc<[String]>,
     /// Where it is declared.
     pub location: Location,
-    /// Where its expression stands.
-    pub expr_location: Location,
+    /// Where the characters of its expression stand.
+    place: Place,
 }
 
 /// What a UI needs to draw a formula; it reaches the UI as written, templates completed.
@@ -247,10 +251,9 @@ impl ParameterKind {
 }
 
 impl Formula {
-    /// The place of a part of the expression. Exact for texts on one line without escapes.
+    /// The place of a part of the expression.
     pub fn place(&self, span: &std::ops::Range<usize>) -> Location {
-        let before = self.text.get(..span.start).map_or(0, |before| before.chars().count());
-        Location { column: self.expr_location.column + before, ..self.expr_location.clone() }
+        self.place.at(&self.text, span.start)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::spec::{self, Spec};
-use super::yaml;
+use super::yaml::{self, Document};
 use crate::diagnostic::{Diagnostic, Location, Severity};
 use crate::repository::{MAX_FILE, SourceFile};
 
@@ -19,14 +19,19 @@ pub struct ParsedFile {
     pub(super) spec: Spec,
     /// What was found in it alone.
     pub(super) faults: Vec<Diagnostic>,
+    /// False where it could not be read to its end, so that missing names are not its users' fault.
+    pub(super) whole: bool,
 }
 
 impl ParsedFile {
     /// Parses a file; what is wrong with it is kept beside what could be read.
     pub fn parse(file: &SourceFile) -> ParsedFile {
         let mut faults = Vec::new();
-        let spec = read(&file.path, &file.content, &mut faults).unwrap_or_default();
-        ParsedFile { hash: file.hash(), spec, faults }
+        let document = read(&file.path, &file.content, &mut faults);
+        // A file that is no mapping says nothing of what it would define.
+        let whole = document.whole && document.root.as_ref().is_none_or(|root| root.is_null() || root.is_mapping());
+        let spec = document.root.map(|root| spec::read(&root, &mut faults)).unwrap_or_default();
+        ParsedFile { hash: file.hash(), spec, faults, whole }
     }
 
     /// What was found in it alone.
@@ -34,7 +39,7 @@ impl ParsedFile {
         &self.faults
     }
 
-    /// Whether it could not be read whole, so that missing names are not its users' fault.
+    /// Whether it has an error of its own.
     pub(super) fn is_broken(&self) -> bool {
         self.faults.iter().any(|fault| fault.severity == Severity::Error)
     }
@@ -45,27 +50,14 @@ pub(super) fn start_of(path: &str) -> Location {
     Location { file: path.to_owned(), line: 1, column: 1 }
 }
 
-fn read(path: &str, content: &Result<Vec<u8>, String>, faults: &mut Vec<Diagnostic>) -> Option<Spec> {
-    let bytes = match content {
-        Ok(bytes) if bytes.len() as u64 <= MAX_FILE => bytes,
-        Ok(_) => {
-            faults.push(
-                Diagnostic::error("file_limit", start_of(path), "the file is larger than 1 MiB").with_hint("split it"),
-            );
-            return None;
-        }
-        Err(reason) => {
-            faults
-                .push(Diagnostic::error("unreadable_file", start_of(path), reason.clone()).with_hint("mend the file"));
-            return None;
-        }
+fn read(path: &str, content: &Result<Vec<u8>, String>, faults: &mut Vec<Diagnostic>) -> Document {
+    let fault = match content {
+        Ok(bytes) if bytes.len() as u64 <= MAX_FILE => return yaml::read(path, bytes, faults),
+        Ok(_) => Diagnostic::error("file_limit", start_of(path), "the file is larger than 1 MiB")
+            .with_hint("split it: make it a folder of files"),
+        Err(reason) => Diagnostic::error("unreadable_file", start_of(path), reason.clone())
+            .with_hint("put a regular file of at most 1 MiB here, inside the repository"),
     };
-    match yaml::read(path, bytes) {
-        Ok(Some(node)) => Some(spec::read(&node, faults)),
-        Ok(None) => Some(Spec::default()),
-        Err(found) => {
-            faults.extend(found);
-            None
-        }
-    }
+    faults.push(fault);
+    Document::default()
 }

@@ -1,6 +1,6 @@
 //! Units, carried from metrics through formulas, and what of them looks like a mistake. Only warnings: a unit changes no value.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use petgraph::algo::toposort;
 use petgraph::graph::DiGraph;
@@ -97,7 +97,7 @@ impl Unit {
     }
 }
 
-/// What looks like a mistake in a keyspace that compiled: unlike units, charts that contradict them, metrics that nothing uses.
+/// What looks like a mistake in a keyspace that compiled: unlike units, and charts that contradict them.
 pub fn lint(keyspace: &Keyspace) -> Vec<Diagnostic> {
     let mut linter = Linter { keyspace, known: HashMap::new(), found: Vec::new() };
     for formula in in_order(keyspace) {
@@ -105,7 +105,6 @@ pub fn lint(keyspace: &Keyspace) -> Vec<Diagnostic> {
         linter.chart(formula, &known);
         linter.known.insert(&formula.name, known);
     }
-    linter.unused();
     linter.found
 }
 
@@ -266,34 +265,6 @@ impl<'a> Linter<'a> {
             let hint = "mend the chart's `unit`, or the `unit` of the metrics";
             self.found.push(Diagnostic::warning("unit_mismatch", place, message).with_hint(hint));
         }
-    }
-
-    fn unused(&mut self) {
-        let mut used: BTreeSet<&str> = BTreeSet::new();
-        for definition in self.keyspace.definitions.values() {
-            match definition {
-                Definition::Formula(formula) => used.extend(formula.metrics.iter().map(String::as_str)),
-                Definition::Metric(metric) => used.extend(metric.part_of.as_deref()),
-            }
-        }
-        used.extend(self.keyspace.experiment.iter().filter_map(|experiment| experiment.exposures.as_deref()));
-        let metrics = || {
-            self.keyspace.definitions.values().filter_map(|definition| match definition {
-                Definition::Metric(metric) => Some(metric),
-                Definition::Formula(_) => None,
-            })
-        };
-        // A name that holds an enum is one metric in the file: one of its values is enough.
-        let places: BTreeSet<_> =
-            metrics().filter(|metric| used.contains(metric.name.as_str())).map(|metric| &metric.location).collect();
-        let mut unused: BTreeMap<_, &str> = BTreeMap::new();
-        for metric in metrics().filter(|metric| !places.contains(&metric.location)) {
-            unused.entry(&metric.location).or_insert(&metric.name);
-        }
-        self.found.extend(unused.into_iter().map(|(location, name)| {
-            Diagnostic::warning("unused_metric", location.clone(), format!("no formula uses the metric `{name}`"))
-                .with_hint("take it out, or write a formula that reads it")
-        }));
     }
 }
 

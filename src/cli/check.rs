@@ -1,18 +1,22 @@
 //! `check`: what a pull request runs.
 
+mod report;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::bail;
 use clap::{Args, ValueEnum};
+use report::Lines;
 
 use super::Status;
 use super::test::Coverage;
 use crate::app;
+use crate::catalog;
 use crate::config::Flags;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::repository::{Directory, Location, Source, keyspace_of};
-use crate::{catalog, repository};
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -38,6 +42,11 @@ enum Format {
 
 pub fn run(flags: &Flags, args: &CheckArgs, out: &mut impl Write) -> anyhow::Result<Status> {
     let listing = source(flags, args.directory.as_deref())?.list()?;
+    let directory = directory(flags, args.directory.as_deref())?;
+    let is_empty = !listing.files.iter().any(|file| keyspace_of(&file.path).is_some());
+    if let Some(directory) = directory.as_ref().filter(|_| is_empty) {
+        bail!("{} holds no keyspace files (<keyspace>.yaml, or a folder of them)", directory.display());
+    }
     let config = app::read_config(flags)?;
     let catalog = catalog::compile(&listing);
     let mut found = catalog.diagnostics.clone();
@@ -51,10 +60,20 @@ pub fn run(flags: &Flags, args: &CheckArgs, out: &mut impl Write) -> anyhow::Res
     found.extend(Coverage::of(&listing, &catalog).diagnostics(severity));
     found.sort_by(|a, b| (&a.location, a.code, &a.message).cmp(&(&b.location, b.code, &b.message)));
     found.dedup();
+    let prefix = prefix(directory.as_deref(), args.format)?;
+    let lines = Lines::new(&listing, &found);
     match args.format {
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?,
-        Format::Human => found.iter().try_for_each(|diagnostic| write!(out, "{}", human(diagnostic, &listing)))?,
-        Format::Github => found.iter().try_for_each(|diagnostic| writeln!(out, "{}", github(diagnostic)))?,
+        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&relocated(&found, &prefix))?)?,
+        Format::Human => {
+            for found in &found {
+                write!(out, "{}", report::human(found, &format!("{prefix}{}", found.location), &lines))?;
+            }
+        }
+        Format::Github => {
+            for found in &found {
+                writeln!(out, "{}", report::github(found, &format!("{prefix}{}", found.location.file)))?;
+            }
+        }
     }
     let count = |severity| found.iter().filter(|diagnostic| diagnostic.severity == severity).count();
     let errors = count(Severity::Error);
@@ -64,6 +83,26 @@ pub fn run(flags: &Flags, args: &CheckArgs, out: &mut impl Write) -> anyhow::Res
         writeln!(out, "{files} file(s), {keyspaces} sound keyspace(s), {errors} error(s), {warnings} warning(s)")?;
     }
     Ok(Status::of_findings(errors > 0))
+}
+
+/// What makes the paths of files ones that can be opened: from the working directory, for annotations from the workspace.
+fn prefix(directory: Option<&Path>, format: Format) -> anyhow::Result<String> {
+    let Some(directory) = directory else { return Ok(String::new()) };
+    let here = std::env::current_dir()?;
+    let workspace = std::env::var_os("GITHUB_WORKSPACE").filter(|_| format == Format::Github).map(PathBuf::from);
+    Ok(match workspace {
+        Some(workspace) => report::prefix(&here.join(directory), &workspace),
+        None => report::prefix(directory, &here),
+    })
+}
+
+/// The findings with paths that can be opened.
+fn relocated(found: &[Diagnostic], prefix: &str) -> Vec<Diagnostic> {
+    let mut found = found.to_vec();
+    for place in found.iter_mut().flat_map(|found| std::iter::once(&mut found.location).chain(&mut found.related)) {
+        place.file.insert_str(0, prefix);
+    }
+    found
 }
 
 /// The directory that is named, else the configured repository.
@@ -83,44 +122,4 @@ pub fn directory(flags: &Flags, named: Option<&Path>) -> anyhow::Result<Option<P
         (None, Location::Directory(directory)) => Some(directory).filter(|directory| directory.is_dir()),
         (None, Location::Git(_)) => None,
     })
-}
-
-fn human(found: &Diagnostic, listing: &repository::Listing) -> String {
-    let place = &found.location;
-    let mut text = format!("{place}: {}[{}]: {}\n", found.severity.as_str(), found.code, found.message);
-    if let Some(line) = source_line(listing, &place.file, place.line) {
-        let number = place.line.to_string();
-        let caret = " ".repeat(place.column.saturating_sub(1));
-        text.push_str(&format!("  {number} | {line}\n  {} | {caret}^\n", " ".repeat(number.len())));
-    }
-    found.related.iter().for_each(|other| text.push_str(&format!("  see also: {other}\n")));
-    found.hint.iter().for_each(|hint| text.push_str(&format!("  hint: {hint}\n")));
-    text
-}
-
-fn source_line<'a>(listing: &'a repository::Listing, file: &str, line: usize) -> Option<&'a str> {
-    let file = listing.files.iter().find(|candidate| candidate.path == file)?;
-    let text = std::str::from_utf8(file.content.as_ref().ok()?).ok()?;
-    let line = text.lines().nth(line.checked_sub(1)?)?;
-    (line.len() <= 400 && !line.chars().any(char::is_control)).then_some(line)
-}
-
-/// An annotation as a workflow of GitHub reads it; properties and text have their own escapes.
-fn github(found: &Diagnostic) -> String {
-    let text = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    let property = |value: &str| text(value).replace(':', "%3A").replace(',', "%2C");
-    let hint = found.hint.as_ref().map_or(String::new(), |hint| format!("; {hint}"));
-    let place = &found.location;
-    let command = match found.severity {
-        Severity::Note => "notice",
-        severity => severity.as_str(),
-    };
-    format!(
-        "::{command} file={},line={},col={},title={}::{}",
-        property(&place.file),
-        place.line,
-        place.column,
-        property(found.code),
-        text(&format!("{}{hint}", found.message))
-    )
 }

@@ -1,5 +1,6 @@
 //! What is said of a file that a user wrote: code, severity, message, place and hint. Collected, never thrown one by one.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -40,7 +41,7 @@ pub struct Location {
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+        write!(f, "{}:{}:{}", visible(&self.file), self.line, self.column)
     }
 }
 
@@ -57,10 +58,8 @@ pub struct Diagnostic {
     #[serde(flatten)]
     pub location: Location,
     /// What to do about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// Other places that matter, such as the first definition of a name defined twice.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub related: Vec<Location>,
 }
 
@@ -70,7 +69,7 @@ impl Diagnostic {
         Diagnostic {
             severity: Severity::Error,
             code,
-            message: message.into(),
+            message: visible(&message.into()).into_owned(),
             location,
             hint: None,
             related: Vec::new(),
@@ -90,7 +89,7 @@ impl Diagnostic {
     /// The same with a hint.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Diagnostic {
-        self.hint = Some(hint.into());
+        self.hint = Some(visible(&hint.into()).into_owned());
         self
     }
 
@@ -100,4 +99,42 @@ impl Diagnostic {
         self.related.push(location);
         self
     }
+}
+
+/// A text whose characters can all be seen: what a file holds must not steer a terminal or turn a line around.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(steers) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match steers(character) {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// Whether a character is none to look at: a control character, a mark that turns a line around, a line break.
+pub fn steers(c: char) -> bool {
+    let marks = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    marks || c.is_control()
+}
+
+/// The beginning of a text that a user wrote, for a message.
+pub fn shorten(text: &str, characters: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// "did you mean": the candidate that is nearest to a name, if it is near.
+pub fn nearest<'c>(name: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+    let length = name.chars().count();
+    let far = (length / 3).clamp(1, 4);
+    let near = candidates.into_iter().filter(|candidate| candidate.chars().count().abs_diff(length) <= far);
+    let near = near.map(|candidate| (strsim::damerau_levenshtein(candidate, name), candidate));
+    near.filter(|(distance, _)| *distance <= far).min().map(|(_, candidate)| candidate)
 }

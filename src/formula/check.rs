@@ -86,6 +86,18 @@ fn usage(function: Function) -> String {
         Argument::Text => "\"value\"",
         Argument::Count => "n",
     };
+    let own = match function {
+        Function::Clamp => Some("clamp(x, low, high)"),
+        Function::If => Some("if(condition, a, b)"),
+        Function::Coalesce => Some("coalesce(a, b, …)"),
+        Function::Min => Some("min(a, b, …)"),
+        Function::Max => Some("max(a, b, …)"),
+        Function::Pow => Some("pow(x, exponent)"),
+        _ => None,
+    };
+    if let Some(own) = own {
+        return own.to_owned();
+    }
     let mut arguments: Vec<&str> = function.arguments().iter().map(place).collect();
     if let Some(further) = function.further() {
         arguments.extend([place(&further), "…"]);

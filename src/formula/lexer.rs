@@ -34,8 +34,11 @@ pub fn lex(text: &str) -> Result<Vec<Leaf>, Fault> {
         return Err(fault("expression_limit", 0..text.len().min(1), message).hint("split it into several formulas"));
     }
     let mut lexer = Lexer { text, at: 0, leaves: Vec::new(), open: Vec::new(), prefixes: 0, operand: false };
-    lexer.run()?;
-    Ok(lexer.leaves)
+    match lexer.run() {
+        Ok(()) => Ok(lexer.leaves),
+        Err(fault) if fault.hint.is_none() => Err(fault.hint("operands stand between operators: customers / visitors")),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// A parenthesis that is open.
@@ -116,7 +119,14 @@ impl Lexer<'_> {
 
     fn begin_operand(&self, span: Range<usize>) -> Result<(), Fault> {
         match self.operand {
-            true => Err(syntax(span, "an operator is expected before this").hint("operands are joined by operators")),
+            true => {
+                let previous = self.text[..span.start].trim_end().rsplit(|c: char| !c.is_alphanumeric()).next();
+                let hint = match [previous, self.text.get(span.clone())].into_iter().flatten().find_map(word_operator) {
+                    Some(operator) => format!("write `{operator}`"),
+                    None => "operands are joined by operators".to_owned(),
+                };
+                Err(syntax(span, "an operator is expected before this").hint(hint))
+            }
             false => Ok(()),
         }
     }
@@ -153,10 +163,11 @@ impl Lexer<'_> {
     fn close_parenthesis(&mut self) -> Result<(), Fault> {
         let span = self.at..self.at + 1;
         let Some(open) = self.open.pop() else {
-            return Err(syntax(span, "there is no parenthesis that this closes"));
+            return Err(syntax(span, "there is no parenthesis that this closes").hint("remove it, or add a `(`"));
         };
         if !self.operand {
-            return Err(syntax(span, "an operand is expected before this parenthesis"));
+            return Err(syntax(span, "an operand is expected before this parenthesis")
+                .hint("add it, or remove what stands before"));
         }
         self.at += 1;
         if let Some(call) = open.call {
@@ -173,7 +184,7 @@ impl Lexer<'_> {
                 .hint("remove it; decimals have a point"));
         }
         if !self.operand {
-            return Err(syntax(span, "an argument is expected before this comma"));
+            return Err(syntax(span, "an argument is expected before this comma").hint("add it, or remove the comma"));
         }
         self.operand = false;
         self.at += 1;
@@ -191,11 +202,13 @@ impl Lexer<'_> {
                     Some((_, escaped @ ('"' | '\\'))) => content.push(escaped),
                     _ => {
                         let at = start + 1 + at;
-                        return Err(syntax(at..at + 1, "only `\\\"` and `\\\\` can be escaped in a string"));
+                        let message = "only `\\\"` and `\\\\` can be escaped in a string";
+                        return Err(syntax(at..at + 1, message).hint("write `\\\\` for a backslash"));
                     }
                 },
                 Some((at, control)) if control.is_control() => {
-                    return Err(syntax(self.char_span(start + 1 + at), "a control character cannot stand in a string"));
+                    let message = "a control character cannot stand in a string";
+                    return Err(syntax(self.char_span(start + 1 + at), message).hint("remove it"));
                 }
                 Some((_, other)) => content.push(other),
                 None => return Err(syntax(start..start + 1, "this string is not closed").hint("add a `\"`")),
@@ -250,7 +263,13 @@ impl Lexer<'_> {
             }
             (false, ..) => {
                 let message = format!("an operand is expected before `{}`", &self.text[span.clone()]);
-                return Err(syntax(span, message));
+                let before = self.text[..span.start].trim_end();
+                let hint = match (before.chars().next_back(), first) {
+                    (Some('*'), '*') => "the power is `^`",
+                    (Some('<'), '>') => "write `!=`",
+                    _ => "add the operand, or remove the operator",
+                };
+                return Err(syntax(span, message).hint(hint));
             }
         }
         self.at += length;
@@ -302,9 +321,14 @@ impl Lexer<'_> {
         };
         match number {
             Some(number) if number.is_finite() => Ok((LeafKind::Number(number), end)),
-            Some(_) => Err(syntax(start..end, "this number is too large")),
-            None => Err(syntax(start..end, format!("`{}` is not a number", shorten(text)))
-                .hint("names begin with a letter or `_`")),
+            Some(_) => Err(syntax(start..end, "this number is too large").hint("64-bit floats end at about 1.8e308")),
+            None => {
+                let hint = match text.replace('_', "").parse::<f64>() {
+                    Ok(_) => format!("write {}, without `_`", text.replace('_', "")),
+                    Err(_) => "write it as 1000, 0.5 or 1e3; names begin with a letter or `_`".to_owned(),
+                };
+                Err(syntax(start..end, format!("`{}` is not a number", shorten(text))).hint(hint))
+            }
         }
     }
 
@@ -347,7 +371,7 @@ impl Lexer<'_> {
     fn strange(&self, at: usize) -> Fault {
         let span = self.char_span(at);
         let text = &self.text[span.clone()];
-        let shown: String = text.chars().flat_map(char::escape_debug).collect();
+        let shown = crate::diagnostic::visible(text);
         let hint = match text {
             "−" | "–" | "—" | "－" => "write `-`",
             "×" | "·" | "∗" => "write `*`",
@@ -365,13 +389,28 @@ impl Lexer<'_> {
     }
 }
 
+/// The operator that other languages write as a word.
+fn word_operator(word: &str) -> Option<&'static str> {
+    match word.to_ascii_lowercase().as_str() {
+        "and" => Some("&&"),
+        "or" => Some("||"),
+        "not" => Some("!"),
+        "mod" => Some("%"),
+        "is" | "eq" => Some("=="),
+        _ => None,
+    }
+}
+
 fn unknown_function(span: Range<usize>, word: &str) -> Fault {
+    let alike = |name: &str| strsim::jaro_winkler(name, word);
+    let similar = Function::ALL.map(Function::name).into_iter().max_by(|a, b| alike(a).total_cmp(&alike(b)));
+    let similar = similar.filter(|name| alike(name) > 0.9).map(|name| (0, name));
     let nearest = Function::ALL
         .iter()
         .map(|function| (strsim::damerau_levenshtein(function.name(), word), function.name()))
         .min()
         .filter(|(distance, name)| *distance <= 2.max(name.len() / 3));
-    let hint = match nearest {
+    let hint = match nearest.or(similar) {
         Some((_, name)) => format!("did you mean `{name}`?"),
         None => format!("there are {}", Function::ALL.map(Function::name).join(", ")),
     };

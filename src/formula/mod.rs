@@ -8,6 +8,7 @@ mod check;
 mod function;
 mod lexer;
 mod parse;
+mod print;
 mod template;
 
 pub use function::{Argument, Function, FunctionClass};

@@ -61,6 +61,22 @@ impl Template {
         Ok(template)
     }
 
+    /// The parameters of a text, each with the byte of its `$`; nothing from where the text is no template.
+    pub fn offsets(text: &str) -> Vec<(usize, &str)> {
+        let mut found = Vec::new();
+        let mut from = 0;
+        while let Some(at) = text[from..].find("${").map(|at| from + at) {
+            if text[from..at].ends_with('$') {
+                from = at + 2;
+                continue;
+            }
+            let Some(end) = text[at..].find('}').map(|end| at + end) else { break };
+            found.push((at, &text[at + 2..end]));
+            from = end + 1;
+        }
+        found
+    }
+
     /// A template without parameters.
     pub fn literal(text: impl Into<String>) -> Template {
         let text = text.into();

@@ -259,6 +259,6 @@ fn a_wrong_experiment_is_refused_at_load_with_its_place() {
             found.iter().any(|fault| fault.code == code && fault.location.line == 1 && fault.location.column == column);
         assert!(right && found.iter().all(|fault| fault.hint.is_some()), "{experiment}: {found:#?}");
     }
-    let part = "metrics: { m: { series: s, part_of: zork } }\n";
+    let part = "metrics: { m: { series: s, part_of: zork } }\nformulas: { f: m }\n";
     assert_eq!(compile(&listing(&[("k.yaml", part)])).diagnostics[0].code, "unknown_name");
 }

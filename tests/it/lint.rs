@@ -30,7 +30,8 @@ fn found(formula: &str) -> Vec<(&'static str, usize)> {
 }
 
 fn charted(expr: &str, unit: &str) -> Vec<(&'static str, usize)> {
-    found(&format!("  f: {{ expr: '{expr}', chart: {{ title: t, unit: {unit} }} }}"))
+    let currency = if unit == "currency" { ", currency: USD" } else { "" };
+    found(&format!("  f: {{ expr: '{expr}', chart: {{ title: t, unit: {unit}{currency} }} }}"))
 }
 
 #[test]
@@ -124,8 +125,8 @@ metrics:
 formulas: { f: clicks_a / used, g: part }
 ";
     let catalog = compile(&listing(&[("k.yaml", text)]));
-    let found = lint(&catalog.keyspaces["k"]);
-    let found: Vec<_> = found.iter().map(|warning| (warning.code, warning.location.line)).collect();
+    assert!(catalog.keyspaces.contains_key("k"));
+    let found: Vec<_> = catalog.diagnostics.iter().map(|warning| (warning.code, warning.location.line)).collect();
     assert_eq!(found, [("unused_metric", 10)]);
 }
 

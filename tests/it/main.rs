@@ -4,6 +4,7 @@
 
 mod calendar;
 mod catalog;
+mod check;
 mod cli;
 mod compare;
 mod diff;
@@ -25,6 +26,7 @@ mod portable;
 mod readme;
 mod real_input;
 mod reload;
+mod schema;
 mod service;
 mod shadow;
 #[path = "../support/mod.rs"]

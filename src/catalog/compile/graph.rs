@@ -8,10 +8,11 @@ use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::parameters::chart_params;
+use super::tags::Inferred;
 use super::{Builder, Parameters};
 use crate::catalog::spec::FormulaSpec;
 use crate::catalog::{Definition, Formula, ParameterKind};
-use crate::diagnostic::Location;
+use crate::diagnostic::{nearest, shorten};
 use crate::formula::{Expr, ExprKind, Part, Template};
 
 /// References between formulas are at most so deep.
@@ -23,6 +24,13 @@ pub struct Draft<'a> {
     pub formula: Formula,
 }
 
+/// The most references of a keyspace, an enum in one counted for all its values; a small file must not become much work.
+const MAX_REFERENCES: usize = 400_000;
+/// The most metrics that the formulas of a keyspace reach, counted for each formula.
+const MAX_REACHED: usize = 250_000;
+/// To look for what was meant takes long; nobody reads more hints than these.
+const MAX_SUGGESTIONS: usize = 50;
+
 impl Builder<'_> {
     /// Puts the formulas in order of evaluation and finishes each from those that it refers to.
     pub(super) fn resolve(
@@ -31,33 +39,10 @@ impl Builder<'_> {
         definitions: &mut BTreeMap<String, Definition>,
         parameters: &Parameters,
     ) {
-        let mut graph: DiGraph<&str, ()> = DiGraph::new();
-        let nodes: BTreeMap<&str, NodeIndex> =
-            drafts.keys().map(|name| (name.as_str(), graph.add_node(name.as_str()))).collect();
-        for (name, draft) in &drafts {
-            self.check_parameters(draft, parameters);
-            for (reference, span) in references(&draft.formula, parameters) {
-                match nodes.get(reference.as_str()) {
-                    Some(to) => drop(graph.update_edge(nodes[name.as_str()], *to, ())),
-                    None if definitions.contains_key(&reference) => {}
-                    None => {
-                        let known = drafts.keys().chain(definitions.keys());
-                        let nearest = known.min_by_key(|known| strsim::levenshtein(known, &reference));
-                        let hint = nearest.map_or("declare it".to_owned(), |nearest| {
-                            format!("declare it, or did you mean `{nearest}`?")
-                        });
-                        let location = place(draft.spec, &span);
-                        self.error(
-                            "unknown_name",
-                            &location,
-                            format!("`{reference}` is neither a metric nor a formula"),
-                            &hint,
-                        );
-                    }
-                }
-            }
-        }
+        let Some(graph) = self.graph(&drafts, definitions, parameters) else { return };
         let mut depth: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut tags = Inferred::default();
+        let mut reached = 0;
         // Strongly connected components come in reverse topological order: what is referred to first.
         for component in kosaraju_scc(&graph) {
             let node = component[0];
@@ -71,21 +56,90 @@ impl Builder<'_> {
                 self.error("cycle", location, message, "break the cycle: a formula cannot need its own value");
                 continue;
             }
-            let below =
-                graph.neighbors(node).filter_map(|other| depth.get(graph[other])).max().map_or(0, |depth| depth + 1);
-            depth.insert(name, below);
+            let mut below = graph.neighbors(node).map(|other| depth.get(graph[other]).map(|depth| depth + 1));
+            // What leads to a cycle or beyond the limit has no depth and is no fault of its own.
+            let Some(below) = below.try_fold(0, |most, below| Some(most.max(below?))) else { continue };
             if below > MAX_CHAIN {
-                if below == MAX_CHAIN + 1 {
-                    let message = format!("`{name}` refers to formulas more than {MAX_CHAIN} deep");
-                    self.error("reference_limit", &draft.spec.location, message, "shorten the chain of references");
-                }
+                let message = format!("`{name}` refers to formulas more than {MAX_CHAIN} deep");
+                self.error("reference_limit", &draft.spec.location, message, "shorten the chain of references");
                 continue;
             }
-            self.finish(draft, definitions, parameters);
+            depth.insert(name, below);
+            reached += self.finish(draft, definitions, parameters, &mut tags);
+            if reached > MAX_REACHED {
+                let message = format!(
+                    "the formulas of the keyspace reach more than {MAX_REACHED} metrics, counted for each formula"
+                );
+                self.error(
+                    "keyspace_limit",
+                    &draft.spec.location,
+                    message,
+                    "split the keyspace, or its largest formulas",
+                );
+                return;
+            }
         }
     }
 
-    fn finish(&mut self, draft: &Draft<'_>, definitions: &mut BTreeMap<String, Definition>, parameters: &Parameters) {
+    /// Which formulas refer to which; every reference to what is not there is a fault.
+    fn graph<'d>(
+        &mut self,
+        drafts: &'d BTreeMap<String, Draft<'_>>,
+        definitions: &BTreeMap<String, Definition>,
+        parameters: &Parameters,
+    ) -> Option<DiGraph<&'d str, ()>> {
+        let mut graph: DiGraph<&str, ()> = DiGraph::new();
+        let nodes: BTreeMap<&str, NodeIndex> =
+            drafts.keys().map(|name| (name.as_str(), graph.add_node(name.as_str()))).collect();
+        let (mut count, mut suggestions) = (0, 0);
+        for (name, draft) in drafts {
+            self.check_parameters(draft, parameters);
+            let references = references(&draft.formula, parameters);
+            count += references.len();
+            if count > MAX_REFERENCES {
+                let message = format!(
+                    "the keyspace has more than {MAX_REFERENCES} references, an enum in one counted for all its values"
+                );
+                self.error("keyspace_limit", &draft.spec.location, message, "use shorter enums in references");
+                return None;
+            }
+            let mut to = BTreeSet::new();
+            for (reference, span) in references {
+                if let Some(node) = nodes.get(reference.as_str()) {
+                    to.insert(*node);
+                } else if self.whole && !definitions.contains_key(&reference) && !self.unread.contains(&reference) {
+                    suggestions += 1;
+                    let known = drafts.keys().chain(definitions.keys()).map(String::as_str);
+                    let near = if suggestions <= MAX_SUGGESTIONS { nearest(&reference, known) } else { None };
+                    let hint = match near {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => "declare it under `metrics` or `formulas`, or mend the name".to_owned(),
+                    };
+                    let name = shorten(&reference, 128);
+                    let message = match draft.spec.text.get(span.clone()) {
+                        Some(written) if written != reference => {
+                            format!("`{name}`, which `{written}` can become, is neither a metric nor a formula")
+                        }
+                        _ => format!("`{name}` is neither a metric nor a formula"),
+                    };
+                    self.error("unknown_name", &draft.spec.at(span.start), message, &hint);
+                }
+            }
+            for to in to {
+                graph.add_edge(nodes[name.as_str()], to, ());
+            }
+        }
+        Some(graph)
+    }
+
+    /// Completes a formula from what it refers to; gives how many metrics it reaches.
+    fn finish(
+        &mut self,
+        draft: &Draft<'_>,
+        definitions: &mut BTreeMap<String, Definition>,
+        parameters: &Parameters,
+        inferred: &mut Inferred,
+    ) -> usize {
         let mut formula = draft.formula.clone();
         let own = formula.bound.as_ref().map(|(name, _)| name.clone());
         for expr in draft.spec.expr.walk() {
@@ -93,7 +147,7 @@ impl Builder<'_> {
                 formula.params.extend(template.params().map(str::to_owned));
             }
         }
-        formula.params.extend(chart_params(&formula));
+        formula.params.extend(formula.chart.iter().flat_map(chart_params).map(str::to_owned));
         if let Some(own) = own {
             formula.params.remove(&own);
         }
@@ -113,8 +167,10 @@ impl Builder<'_> {
                 None => {}
             }
         }
-        formula.tags = self.tags(draft, definitions, parameters);
+        formula.tags = self.tags(draft, definitions, parameters, inferred);
+        let reached = formula.metrics.len();
         definitions.insert(formula.name.clone(), Definition::Formula(Arc::new(formula)));
+        reached
     }
 }
 
@@ -130,15 +186,9 @@ pub fn draft(name: String, bound: Option<(String, String)>, spec: &FormulaSpec) 
         metrics: BTreeSet::new(),
         tags: Arc::new([]),
         location: spec.location.clone(),
-        expr_location: spec.expr_location.clone(),
+        place: spec.place.clone(),
     };
     Draft { spec, formula }
-}
-
-/// The place of a part of an expression. Exact for texts on one line without escapes.
-pub fn place(spec: &FormulaSpec, span: &Range<usize>) -> Location {
-    let before = spec.text.get(..span.start).map_or(0, |before| before.chars().count());
-    Location { column: spec.expr_location.column + before, ..spec.expr_location.clone() }
 }
 
 /// The names that a formula refers to, with the place of each in its text; an enum in a name stands for all its values.
@@ -171,11 +221,11 @@ pub fn values_of(template: &Template, bound: Option<&(String, String)>, paramete
                 _ => return Vec::new(),
             },
         };
-        // Two long enums in one identifier could make millions of names; a thousand are enough to find a missing one.
+        // Two long enums in one identifier could make millions of names; the budget of references ends long before.
         names = names
             .iter()
             .flat_map(|name| values.iter().map(move |value| format!("{name}{value}")))
-            .take(1_000)
+            .take(MAX_REFERENCES + 1)
             .collect();
     }
     names

@@ -2,65 +2,76 @@
 
 use std::collections::BTreeMap;
 
-use super::{Builder, Parameters, Spec};
+use super::{Builder, Spec};
 use crate::catalog::Metric;
-use crate::catalog::spec::MetricSpec;
+use crate::catalog::spec::{MetricSpec, Tags};
+use crate::diagnostic::{Diagnostic, Location};
 use crate::formula::Template;
 
+/// What is laid under every metric.
+#[derive(Default)]
+pub struct Defaults {
+    tags: Tags,
+    group_by: Vec<String>,
+}
+
 impl Builder<'_> {
-    pub(super) fn metric(
-        &mut self,
-        name: String,
-        bound: Option<(String, String)>,
-        spec: &MetricSpec,
-        specs: &[&Spec],
-        parameters: &Parameters,
-    ) -> Metric {
-        let mut tags: BTreeMap<String, Vec<Template>> = BTreeMap::new();
-        for (tag, values) in specs.iter().flat_map(|spec| &spec.default_tags).chain(&spec.tags) {
-            match values {
-                Some(values) => drop(tags.insert(tag.clone(), values.clone())),
-                None => drop(tags.remove(tag)),
-            }
-        }
-        let templates = tags.values().flatten().map(|template| (template, true)).chain([(&spec.series, false)]);
-        for (param, in_tag) in
-            templates.flat_map(|(template, in_tag)| template.params().map(move |param| (param, in_tag)))
-        {
-            match parameters.get(param) {
-                None => self.error(
-                    "unknown_parameter",
-                    &spec.location,
-                    format!("`{name}` uses `${{{param}}}`, which is not declared"),
-                    "declare it under `parameters`",
-                ),
-                Some(parameter) if parameter.optional && parameter.default.is_none() && !in_tag => {
-                    self.error(
-                        "optional_parameter",
-                        &spec.location,
-                        format!("the stored name of `{name}` cannot hold the optional parameter `{param}`"),
-                        "give it a default",
-                    );
+    /// The defaults of all files; what two of them give is a fault.
+    pub(super) fn default_tags(&mut self, specs: &[&Spec]) -> Defaults {
+        let mut defaults = Defaults::default();
+        let mut places: BTreeMap<&str, &Location> = BTreeMap::new();
+        let mut grouped: Option<&Location> = None;
+        for spec in specs {
+            for (tag, values) in &spec.default_tags {
+                let Some(location) = spec.default_places.get(tag) else { continue };
+                match places.get(tag.as_str()) {
+                    Some(first) => self.default_twice(&format!("the tag `{tag}`"), location, first),
+                    None => drop(defaults.tags.insert(tag.clone(), values.clone())),
                 }
-                Some(_) => {}
+                places.entry(tag).or_insert(location);
+            }
+            if let Some((tags, location)) = &spec.default_group_by {
+                match grouped {
+                    Some(first) => self.default_twice("`group_by`", location, first),
+                    None => defaults.group_by.clone_from(tags),
+                }
+                grouped.get_or_insert(location);
             }
         }
-        let group_by = spec.group_by.clone().or_else(|| specs.iter().find_map(|spec| spec.default_group_by.clone()));
-        Metric {
-            name,
-            series: spec.series.clone(),
-            tags,
-            group_by: group_by.unwrap_or_default().into(),
-            kind: spec.kind,
-            aggregate: spec.aggregate,
-            fill: spec.fill.unwrap_or_else(|| spec.kind.default_fill(spec.aggregate)),
-            unit: spec.unit.clone(),
-            part_of: spec.part_of.as_ref().map(|(whole, _)| whole.clone()),
-            description: spec.description.clone(),
-            approximate: spec.approximate,
-            backends: spec.backends.clone(),
-            bound,
-            location: spec.location.clone(),
+        defaults
+    }
+
+    fn default_twice(&mut self, what: &str, location: &Location, first: &Location) {
+        let message = format!("the default of {what} is given twice");
+        let fault = Diagnostic::error("duplicate_key", location.clone(), message);
+        self.faults
+            .push(fault.with_hint(format!("it is given first at {first}; keep one")).with_related(first.clone()));
+    }
+}
+
+/// A metric with the defaults under it, tag by tag.
+pub fn put_together(name: String, bound: Option<(String, String)>, spec: &MetricSpec, defaults: &Defaults) -> Metric {
+    let mut tags: BTreeMap<String, Vec<Template>> = BTreeMap::new();
+    for (tag, values) in defaults.tags.iter().chain(&spec.tags) {
+        match values {
+            Some(values) => drop(tags.insert(tag.clone(), values.clone())),
+            None => drop(tags.remove(tag)),
         }
+    }
+    Metric {
+        name,
+        series: spec.series.clone(),
+        tags,
+        group_by: spec.group_by.as_ref().unwrap_or(&defaults.group_by).as_slice().into(),
+        kind: spec.kind,
+        aggregate: spec.aggregate,
+        fill: spec.fill.unwrap_or_else(|| spec.kind.default_fill(spec.aggregate)),
+        unit: spec.unit.clone(),
+        part_of: spec.part_of.as_ref().map(|(whole, _)| whole.clone()),
+        description: spec.description.clone(),
+        approximate: spec.approximate,
+        backends: spec.backends.clone(),
+        bound,
+        location: spec.location.clone(),
     }
 }

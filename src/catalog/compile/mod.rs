@@ -2,25 +2,26 @@
 
 mod graph;
 mod include;
+mod lints;
 mod metric;
 mod names;
 mod parameters;
+mod settings;
 mod tags;
 
 use graph::draft;
 pub use graph::{names_of, references};
+use metric::put_together;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-use jiff::tz::TimeZone;
 
 use super::parsed::{ParsedFile, ParsedFiles, start_of};
 use super::spec::Spec;
 use super::{Catalog, Definition, Keyspace, Parameter, experiment};
 use crate::diagnostic::{Diagnostic, Location, Severity};
+use crate::formula::Template;
 use crate::repository::{self, Listing, keyspace_of};
-use crate::series::{Step, StepUnit};
 
 /// One keyspace, compiled on its own.
 #[derive(Debug)]
@@ -39,6 +40,7 @@ pub fn compile(listing: &Listing) -> Catalog {
     let mut catalog = Catalog { revision: listing.revision(), ..Catalog::default() };
     let mut files = ParsedFiles::new();
     let mut keyspaces: BTreeSet<&str> = BTreeSet::new();
+    let mut libraries: BTreeSet<String> = BTreeSet::new();
     for file in listing.files.iter().filter(|file| !file.path.ends_with(".test.yaml")) {
         let parsed = ParsedFile::parse(file);
         catalog.diagnostics.extend_from_slice(parsed.faults());
@@ -48,8 +50,10 @@ pub fn compile(listing: &Listing) -> Catalog {
     for name in keyspaces {
         let mut compiled = compile_keyspace(name, &files, listing.revision.as_deref());
         catalog.diagnostics.append(&mut compiled.diagnostics);
+        libraries.append(&mut compiled.libraries);
         catalog.keyspaces.extend(compiled.keyspace.map(|keyspace| (name.to_owned(), keyspace)));
     }
+    catalog.diagnostics.extend(lints::unused_libraries(&files, &libraries));
     sort(&mut catalog.diagnostics);
     catalog
 }
@@ -63,12 +67,12 @@ pub fn compile_keyspace(name: &str, files: &ParsedFiles, revision: Option<&str>)
     let inside = files.range(folder.clone()..).take_while(|(path, _)| path.starts_with(&folder));
     let paths: Vec<&str> =
         own.chain(inside).map(|(path, _)| path.as_str()).filter(|path| keyspace_of(path) == Some(name)).collect();
-    let mut builder = Builder { files, faults: Vec::new(), complete: true, libraries: BTreeSet::new() };
     if paths.is_empty() {
-        return Compiled { keyspace: None, diagnostics: Vec::new(), libraries: builder.libraries };
+        return Compiled { keyspace: None, diagnostics: Vec::new(), libraries: BTreeSet::new() };
     }
+    let mut builder = Builder::new(files);
     let (used, keyspace) = builder.keyspace(name, &paths, revision);
-    let failed = builder.faults.iter().any(|fault| fault.severity == Severity::Error) || !builder.complete;
+    let failed = builder.has_errors() || used.iter().any(|path| files[*path].is_broken());
     let mut diagnostics = builder.faults;
     diagnostics.extend(used.iter().flat_map(|path| files[*path].faults()).cloned());
     sort(&mut diagnostics);
@@ -87,20 +91,41 @@ fn content_revision(paths: &[&str], files: &ParsedFiles) -> String {
     repository::content_revision(sorted.into_iter().map(|path| (path, files[path].hash)))
 }
 
+/// Puts one keyspace together.
 struct Builder<'a> {
     files: &'a ParsedFiles,
     faults: Vec<Diagnostic>,
-    /// False where a file could not be read whole, so that missing names are not its users' fault.
-    complete: bool,
+    /// False where a file could not be read to its end or is missing, so that missing names are not its users' fault.
+    whole: bool,
     /// Where libraries were looked for.
     libraries: BTreeSet<String>,
+    /// Names that are there but could not be read: references to them are not faults of their own.
+    unread: BTreeSet<String>,
+    unread_parameters: BTreeSet<String>,
+    budget: names::Budget,
 }
 
 type Parameters = BTreeMap<String, Parameter>;
 
 impl<'a> Builder<'a> {
+    fn new(files: &'a ParsedFiles) -> Builder<'a> {
+        Builder {
+            files,
+            faults: Vec::new(),
+            whole: true,
+            libraries: BTreeSet::new(),
+            unread: BTreeSet::new(),
+            unread_parameters: BTreeSet::new(),
+            budget: names::Budget::default(),
+        }
+    }
+
     fn error(&mut self, code: &'static str, location: &Location, message: String, hint: &str) {
         self.faults.push(Diagnostic::error(code, location.clone(), message).with_hint(hint));
+    }
+
+    fn has_errors(&self) -> bool {
+        self.faults.iter().any(|fault| fault.severity == Severity::Error)
     }
 
     /// The files that it is made of, and what they make.
@@ -109,75 +134,83 @@ impl<'a> Builder<'a> {
         self.check_keyspace_name(name, &start);
         if paths.contains(&format!("{name}.yaml").as_str()) && paths.len() > 1 {
             let message = format!("the keyspace `{name}` is both {} and {}", paths[0], paths[1]);
-            self.error("duplicate_keyspace", &start, message, "keep the file or the folder");
+            let fault = Diagnostic::error("duplicate_keyspace", start.clone(), message);
+            self.faults.push(fault.with_hint("keep the file or the folder").with_related(start_of(paths[1])));
         }
         let paths = self.with_includes(paths);
-        self.complete = !paths.iter().any(|path| self.files[*path].is_broken());
-        let specs: Vec<&Spec> = paths.iter().map(|path| &self.files[*path].spec).collect();
+        self.whole &= paths.iter().all(|path| self.files[*path].whole);
+        let specs: Vec<&'a Spec> = paths.iter().map(|path| &self.files[*path].spec).collect();
+        self.check_sections(&specs, &start);
         let parameters = self.parameters(&specs);
+        self.check_uses(&specs, &parameters);
         let definitions = self.definitions(&specs, &parameters);
-        let experiment = match self.complete {
+        let sound = self.whole && !paths.iter().any(|path| self.files[*path].is_broken());
+        let experiment = match sound {
             true => experiment::resolve(&specs, &definitions, &mut self.faults),
             false => None,
         };
-        let text = |field: &str| specs.iter().find_map(|spec| spec.texts.get(field)).cloned();
-        let minutes = |count| Step::new(count, StepUnit::Minute);
-        let zone = |text: &str| TimeZone::get(text).ok();
-        let step = |text: &str| text.parse().ok();
-        let timezone = self.setting(text("timezone"), TimeZone::UTC, zone, "a timezone such as America/Los_Angeles");
-        let resolution = self.setting(text("resolution"), minutes(1), step, "a duration such as 1m");
-        let settle = self.setting(text("settle"), minutes(10), step, "a duration such as 10m");
+        let settings = self.settings(&specs);
         let keyspace = Keyspace {
             name: name.to_owned(),
             revision: revision.map_or_else(|| content_revision(&paths, self.files), str::to_owned),
-            title: text("title").map(|(text, _)| text),
-            description: text("description").map(|(text, _)| text),
-            owner: text("owner").map(|(text, _)| text),
-            timezone,
-            resolution,
-            settle: settle.nominal_millis(),
+            title: settings.title,
+            description: settings.description,
+            owner: settings.owner,
+            timezone: settings.timezone,
+            resolution: settings.resolution,
+            settle: settings.settle,
             experiment,
             parameters,
             definitions,
         };
+        // What is wrong comes first: advice about names that could not be read would mislead.
+        if sound && !self.has_errors() {
+            self.lint(&specs, &keyspace);
+        }
         (paths, keyspace)
     }
 
     /// The metrics and formulas, names that hold an enum expanded, and each formula finished.
-    fn definitions(&mut self, specs: &[&Spec], parameters: &Parameters) -> BTreeMap<String, Definition> {
+    fn definitions(&mut self, specs: &[&'a Spec], parameters: &Parameters) -> BTreeMap<String, Definition> {
         let mut definitions = BTreeMap::new();
         let mut places: BTreeMap<String, Location> = BTreeMap::new();
         let mut drafts = BTreeMap::new();
+        for (name, location) in specs.iter().flat_map(|spec| &spec.unread) {
+            for name in self.note_unread(name, true, parameters) {
+                self.claim(&name, location, &mut places);
+            }
+        }
+        let defaults = self.default_tags(specs);
         for (name, metric) in specs.iter().flat_map(|spec| &spec.metrics) {
-            for (name, bound) in self.expand(name, &metric.location, parameters) {
-                self.claim(&name, &metric.location, &mut places);
-                let metric = self.metric(name.clone(), bound, metric, specs, parameters);
-                definitions.insert(name, Definition::Metric(Arc::new(metric)));
+            let names = self.expand(name, &metric.location, 0, parameters);
+            self.note_unread(name, names.is_empty(), parameters);
+            for (name, bound) in names {
+                if self.claim(&name, &metric.location, &mut places) {
+                    let metric = put_together(name.clone(), bound, metric, &defaults);
+                    definitions.insert(name, Definition::Metric(Arc::new(metric)));
+                }
             }
         }
         for (name, formula) in specs.iter().flat_map(|spec| &spec.formulas) {
-            for (name, bound) in self.expand(name, &formula.location, parameters) {
-                self.claim(&name, &formula.location, &mut places);
-                drafts.insert(name.clone(), draft(name, bound, formula));
+            let names = self.expand(name, &formula.location, formula.text.len(), parameters);
+            self.note_unread(name, names.is_empty(), parameters);
+            for (name, bound) in names {
+                if self.claim(&name, &formula.location, &mut places) {
+                    drafts.insert(name.clone(), draft(name, bound, formula));
+                }
             }
         }
-        if self.complete {
-            self.resolve(drafts, &mut definitions, parameters);
-        }
+        self.resolve(drafts, &mut definitions, parameters);
         definitions
     }
 
-    fn setting<T>(
-        &mut self,
-        text: Option<(String, Location)>,
-        default: T,
-        read: impl Fn(&str) -> Option<T>,
-        expected: &str,
-    ) -> T {
-        let Some((text, location)) = text else { return default };
-        read(&text).unwrap_or_else(|| {
-            self.error("invalid_value", &location, format!("`{text}` is not {expected}"), &format!("write {expected}"));
-            default
-        })
+    /// Remembers that what a name stands for is there and could not be read.
+    fn note_unread(&mut self, name: &str, unread: bool, parameters: &Parameters) -> Vec<String> {
+        let names = match Template::parse(name) {
+            Ok(template) if unread => graph::values_of(&template, None, parameters),
+            _ => Vec::new(),
+        };
+        self.unread.extend(names.iter().cloned());
+        names
     }
 }

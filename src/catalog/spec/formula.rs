@@ -1,8 +1,11 @@
 //! Formulas as written.
 
+use std::collections::BTreeMap;
+
+use super::chart::ReadChart;
 use super::{FormulaSpec, Reader};
-use crate::catalog::yaml::Node;
-use crate::diagnostic::{Diagnostic, Location};
+use crate::catalog::yaml::{Node, NodeKind};
+use crate::diagnostic::Diagnostic;
 use crate::formula::parse;
 
 impl Reader<'_> {
@@ -20,30 +23,32 @@ impl Reader<'_> {
             }
         }
         let Some(node) = expr else {
-            self.fault("missing_key", key, "a formula needs its expression", "write expr: \"a / b\"");
+            if !node.is_refused() {
+                self.fault("missing_key", key, "a formula needs its expression", "write expr: \"a / b\"");
+            }
             return None;
         };
         let text = self.text(node)?;
+        let NodeKind::Scalar(_, place) = &node.kind else { return None };
         match parse(&text) {
             Ok(expr) => {
-                let expr_location = inside(node, &text, 0);
-                Some(FormulaSpec { location: key.location.clone(), text, expr_location, expr, description, chart })
+                let (chart, uses, chart_places) = match chart {
+                    Some(ReadChart { chart, uses, places }) => (Some(chart), uses, places),
+                    None => (None, Vec::new(), BTreeMap::new()),
+                };
+                let (location, place) = (key.location.clone(), place.clone());
+                Some(FormulaSpec { location, text, place, expr, description, chart, chart_places, uses })
             }
             Err(faults) => {
                 for fault in faults {
-                    let mut found = Diagnostic::error(fault.code, inside(node, &text, fault.span.start), fault.message);
-                    found.hint = fault.hint;
-                    self.faults.push(found);
+                    let found = Diagnostic::error(fault.code, node.at(fault.span.start), fault.message);
+                    self.faults.push(match fault.hint {
+                        Some(hint) => found.with_hint(hint),
+                        None => found,
+                    });
                 }
                 None
             }
         }
     }
-}
-
-/// The place of a byte of an expression in its file. Exact for texts on one line without escapes.
-fn inside(node: &Node, text: &str, byte: usize) -> Location {
-    let before = text.get(..byte).unwrap_or(text);
-    let quote = usize::from(!node.plain);
-    Location { column: node.location.column + quote + before.chars().count(), ..node.location.clone() }
 }

@@ -1,83 +1,182 @@
 //! Parameters as written.
 
-use super::Reader;
-use super::is_reserved;
+use std::collections::BTreeSet;
+
+use super::{Reader, Spec};
 use crate::catalog::yaml::Node;
 use crate::catalog::{Parameter, ParameterKind};
-use crate::diagnostic::Location;
+use crate::diagnostic::{Diagnostic, shorten};
 use crate::formula::is_name;
 
+/// The most values of an enum: each name that holds it is defined once for each of them.
+const MAX_VALUES: usize = 1_000;
+/// The most bytes of a compiled pattern; what a pattern of a parameter needs is far below.
+const MAX_PATTERN: usize = 1 << 20;
+
+/// The fields of a parameter as they stand.
+#[derive(Default)]
+struct Fields<'n> {
+    kind: Option<&'static str>,
+    default: Option<&'n Node>,
+    optional: Option<(bool, &'n Node)>,
+    pattern: Option<&'n Node>,
+    values: Option<&'n Node>,
+    min: Option<&'n Node>,
+    max: Option<&'n Node>,
+    description: Option<String>,
+}
+
 impl Reader<'_> {
-    pub(super) fn parameters(&mut self, node: &Node) -> Vec<(String, Location, Parameter)> {
-        let mut parameters = Vec::new();
+    pub(super) fn parameters(&mut self, node: &Node, spec: &mut Spec) {
         for (name, key, value) in self.entries(node) {
-            if !is_name(&name) || is_reserved(&name) {
-                self.fault("invalid_name", key, format!("`{name}` cannot name a parameter"), "choose another name");
+            let named = is_name(&name);
+            if !named {
+                let message = format!("`{}` cannot name a parameter", shorten(&name, 60));
+                self.fault(
+                    "invalid_name",
+                    key,
+                    message,
+                    "names are letters, digits and `_`, at most 128, and begin with no digit",
+                );
             }
-            parameters.extend(self.parameter(value).map(|parameter| (name, key.location.clone(), parameter)));
+            let named = named && self.check_reserved(&name, key);
+            match self.parameter(key, value).filter(|_| named) {
+                Some(parameter) => spec.parameters.push((name, key.location.clone(), parameter)),
+                None => spec.unread_parameters.push(name),
+            }
         }
-        parameters
     }
 
-    pub(super) fn parameter(&mut self, node: &Node) -> Option<Parameter> {
-        let (mut kind, mut pattern, mut values, mut min, mut max) = (None, None, Vec::new(), None, None);
-        let (mut default, mut optional, mut description) = (None, false, None);
+    fn parameter(&mut self, key: &Node, node: &Node) -> Option<Parameter> {
+        let mut fields = Fields::default();
         let known = ["type", "default", "optional", "pattern", "values", "min", "max", "description"];
-        for (key, value) in self.fields(node, &known) {
-            match key {
+        let mut typed = false;
+        for (field, value) in self.fields(node, &known) {
+            match field {
                 "type" => {
-                    kind = self.one_of(
-                        value,
-                        |text| ["string", "enum", "number"].into_iter().find(|kind| *kind == text),
-                        "string, enum, number",
-                    )
+                    typed = true;
+                    let read = |text: &str| ["string", "enum", "number"].into_iter().find(|kind| *kind == text);
+                    fields.kind = self.one_of(value, read, "string, enum, number");
                 }
-                "default" => default = Some(value),
-                "optional" => optional = self.flag(value),
-                "pattern" => {
-                    pattern = self.text(value).and_then(|text| match regex::Regex::new(&text) {
-                        Ok(regex) => Some(regex),
-                        Err(_) => {
-                            self.fault(
-                                "invalid_value",
-                                value,
-                                "this is not a regular expression",
-                                "write one such as ^[a-z0-9-]+$",
-                            );
-                            None
-                        }
-                    });
-                }
-                "values" => values = self.texts(value).into_iter().map(|(text, _)| text).collect(),
-                "min" => min = self.number(value),
-                "max" => max = self.number(value),
-                _ => description = self.text(value),
+                "default" => fields.default = Some(value),
+                "optional" => fields.optional = Some((self.flag(value), value)),
+                "pattern" => fields.pattern = Some(value),
+                "values" => fields.values = Some(value),
+                "min" => fields.min = Some(value),
+                "max" => fields.max = Some(value),
+                _ => fields.description = self.text(value),
             }
         }
-        let kind = match kind {
-            Some("enum") if values.is_empty() => {
-                self.fault("invalid_value", node, "an enum needs its values", "write values: [a, b]");
-                return None;
+        let Some(kind) = fields.kind else {
+            if !typed && !node.is_refused() {
+                self.fault("missing_key", key, "a parameter needs a type", "write type: string, enum or number");
             }
-            Some("enum") => ParameterKind::Enum { values },
-            Some("number") => ParameterKind::Number { min, max },
-            Some(_) => ParameterKind::String { pattern },
-            None => {
-                self.fault("missing_key", node, "a parameter needs a type", "write type: string, enum or number");
-                return None;
-            }
+            return None;
         };
-        let default = default.and_then(|value| {
+        self.check_fields(kind, &fields);
+        let kind = match kind {
+            "enum" => self.values(key, fields.values)?,
+            "number" => self.bounds(fields.min, fields.max)?,
+            _ => ParameterKind::String { pattern: fields.pattern.and_then(|node| self.pattern(node)) },
+        };
+        let default = fields.default.and_then(|node| {
             let json = match kind {
-                ParameterKind::Number { .. } => value.to_json(),
-                _ => value.text().unwrap_or_default().into(),
+                ParameterKind::Number { .. } => node.to_json(),
+                _ => self.text(node)?.into(),
             };
-            kind.check(&json)
-                .map_err(|detail| {
-                    self.fault("invalid_value", value, format!("the default {detail}"), "mend the default")
-                })
-                .ok()
+            let fault =
+                |detail| Diagnostic::error("invalid_value", node.location.clone(), format!("the default {detail}"));
+            let hint = "a default must be what a request may give: mend it, or the rule";
+            kind.check(&json).map_err(|detail| self.faults.push(fault(detail).with_hint(hint))).ok()
         });
-        Some(Parameter { kind, default, optional, description })
+        let optional = fields.optional.is_some_and(|(optional, _)| optional);
+        if let (true, Some(_), Some((_, node))) = (optional, &default, fields.optional) {
+            let message = "a parameter with a default always has a value, so that `optional` means nothing";
+            self.warn("optional_default", node, message, "remove `optional`, or the default");
+        }
+        Some(Parameter { kind, default, optional, description: fields.description })
+    }
+
+    /// Refuses the fields that mean nothing to a type.
+    fn check_fields(&mut self, kind: &str, fields: &Fields<'_>) {
+        let rules = [
+            (fields.pattern, "pattern", "string"),
+            (fields.values, "values", "enum"),
+            (fields.min, "min", "number"),
+            (fields.max, "max", "number"),
+        ];
+        for (node, field, of) in rules {
+            if let Some(node) = node.filter(|_| kind != of) {
+                let message = format!("`{field}` means nothing to a parameter of the type {kind}");
+                self.fault("unknown_key", node, message, &format!("remove it, or write type: {of}"));
+            }
+        }
+    }
+
+    fn values(&mut self, key: &Node, node: Option<&Node>) -> Option<ParameterKind> {
+        let read = node.map(|node| self.texts(node)).unwrap_or_default();
+        if read.is_empty() {
+            if !node.is_some_and(Node::is_refused) {
+                self.fault("missing_key", key, "an enum needs its values", "write values: [a, b]");
+            }
+            return None;
+        }
+        let mut seen = BTreeSet::new();
+        let mut values = Vec::new();
+        let free = ParameterKind::String { pattern: None };
+        for (text, location) in read {
+            if let Err(detail) = free.check(&text.as_str().into()) {
+                let fault = Diagnostic::error("invalid_value", location, format!("a value of an enum {detail}"));
+                self.faults.push(fault.with_hint("mend the value"));
+            } else if seen.insert(text.clone()) {
+                values.push(text);
+            } else {
+                let message = format!("the value `{}` stands twice", shorten(&text, 60));
+                self.faults
+                    .push(Diagnostic::error("invalid_value", location, message).with_hint("remove one of the two"));
+            }
+        }
+        if values.len() > MAX_VALUES {
+            let message = format!("an enum has at most {MAX_VALUES} values, not {}", values.len());
+            self.fault("enum_limit", key, message, "a parameter that only fills tags can be a string with a pattern");
+            return None;
+        }
+        if let ([value], Some(node)) = (values.as_slice(), node) {
+            let message = format!("the enum has one value: there is nothing to choose beside `{}`", shorten(value, 60));
+            self.warn("enum_single_value", node, message, "write the value in its place, or add the others");
+        }
+        Some(ParameterKind::Enum { values })
+    }
+
+    fn bounds(&mut self, min: Option<&Node>, max: Option<&Node>) -> Option<ParameterKind> {
+        let read = |reader: &mut Self, node: Option<&Node>| node.and_then(|node| reader.number(node));
+        let bounds = (read(self, min), read(self, max));
+        if let ((Some(least), Some(greatest)), Some(node)) = (bounds, max)
+            && least > greatest
+        {
+            let message = format!("no number lies between {least} and {greatest}");
+            self.fault("invalid_value", node, message, "exchange `min` and `max`");
+            return None;
+        }
+        Some(ParameterKind::Number { min: bounds.0, max: bounds.1 })
+    }
+
+    fn pattern(&mut self, node: &Node) -> Option<regex::Regex> {
+        let text = self.text(node)?;
+        let Ok(pattern) = regex::RegexBuilder::new(&text).size_limit(MAX_PATTERN).build() else {
+            let message = "this is not a regular expression, or one that is too large";
+            self.fault("invalid_value", node, message, "write one such as \"^[a-z0-9-]+$\"");
+            return None;
+        };
+        if !(text.starts_with('^') && text.ends_with('$')) {
+            let message = "the pattern lets everything pass in which it is found somewhere";
+            self.warn(
+                "unanchored_pattern",
+                node,
+                message,
+                &format!("to match whole values write \"^(?:{})$\"", shorten(&text, 60)),
+            );
+        }
+        Some(pattern)
     }
 }
