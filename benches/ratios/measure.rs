@@ -15,15 +15,22 @@ impl<'a> Contestant<'a> {
         Contestant { name, run: Box::new(run), seconds: Vec::new() }
     }
 
-    /// The median of its times, in seconds.
-    pub fn median(&self) -> f64 {
-        median(&self.seconds)
+    /// Its times, in seconds or, with a scale, in parts of them.
+    pub fn times(&self, scale: f64) -> Quartiles {
+        quartiles(self.seconds.iter().map(|seconds| seconds * scale).collect())
     }
 
-    /// The median of its times by those of another, round by round.
-    pub fn ratio_to(&self, other: &Contestant<'_>) -> f64 {
-        median(&self.seconds.iter().zip(&other.seconds).map(|(own, other)| own / other).collect::<Vec<_>>())
+    /// Its times by those of another, round by round.
+    pub fn ratio_to(&self, other: &Contestant<'_>) -> Quartiles {
+        quartiles(self.seconds.iter().zip(&other.seconds).map(|(own, other)| own / other).collect())
     }
+}
+
+/// Half of what was measured is between the first and the last, half of it below the median.
+pub struct Quartiles {
+    low: f64,
+    median: f64,
+    high: f64,
 }
 
 /// Times all of them in turns, after one round that is not counted, and prints the medians.
@@ -38,24 +45,25 @@ pub fn take_turns(contestants: &mut [Contestant<'_>], rounds: usize) {
         }
     }
     for contestant in contestants {
-        println!("  {:<44} {:>10.3} ms", contestant.name, contestant.median() * 1e3);
+        let Quartiles { low, median, high } = contestant.times(1e3);
+        println!("  {:<44} {median:>10.3} ms ({low:.3} to {high:.3})", contestant.name);
     }
 }
 
 /// Prints a ratio beside what it must not be over.
-pub fn at_most(what: &str, ratio: f64, bound: f64) {
-    println!("  {what:<44} {ratio:>10.3}    (at most {bound})");
+pub fn at_most(what: &str, Quartiles { low, median, high }: Quartiles, bound: f64) {
+    println!("  {what:<44} {median:>10.3}    ({low:.3} to {high:.3}; at most {bound})");
 }
 
 /// Prints a ratio beside what it must not be under.
-pub fn at_least(what: &str, ratio: f64, bound: f64) {
-    println!("  {what:<44} {ratio:>10.3}    (at least {bound})");
+pub fn at_least(what: &str, Quartiles { low, median, high }: Quartiles, bound: f64) {
+    println!("  {what:<44} {median:>10.3}    ({low:.3} to {high:.3}; at least {bound})");
 }
 
-fn median(seconds: &[f64]) -> f64 {
-    let mut sorted = seconds.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
+fn quartiles(mut measured: Vec<f64>) -> Quartiles {
+    measured.sort_by(f64::total_cmp);
+    let at = |quarter: usize| measured[(measured.len() - 1) * quarter / 4];
+    Quartiles { low: at(1), median: at(2), high: at(3) }
 }
 
 /// A small deterministic generator (splitmix64).

@@ -69,6 +69,10 @@ fn is_point(node: &Node) -> bool {
     matches!(node.op, Op::Unary(..) | Op::Binary(..) | Op::Point(..))
 }
 
+fn is_part(node: &Node) -> bool {
+    is_point(node) && !matches!(node.op, Op::Point(Function::Coalesce, _))
+}
+
 fn uses(program: &Program, outputs: &[NodeId]) -> Vec<u32> {
     let mut uses = vec![0; program.nodes.len()];
     outputs.iter().for_each(|output| uses[output.0 as usize] += OUTPUT);
@@ -81,19 +85,19 @@ fn uses(program: &Program, outputs: &[NodeId]) -> Vec<u32> {
 }
 
 /// Which nodes are computed as parts of the trees of their only users: point operators of the same groups. `coalesce` asks
-/// whether there is an operand for a group, and so takes none in.
+/// which of its operands have a group, and so is a tree of its own: it takes none in, and is a part of none.
 fn inner(program: &Program, uses: &[u32]) -> Vec<bool> {
     let mut inner = vec![false; uses.len()];
     let mut operators = vec![1; uses.len()];
     for (index, node) in program.nodes.iter().enumerate() {
-        if uses[index] == 0 || !is_point(node) || matches!(node.op, Op::Point(Function::Coalesce, _)) {
+        if uses[index] == 0 || !is_part(node) {
             continue;
         }
         for operand in node.op.operands() {
             let place = operand.0 as usize;
             let other = &program.nodes[place];
             let fits = operators[index] + operators[place] <= MAX_OPERATORS;
-            if fits && uses[place] == 1 && is_point(other) && other.tags == node.tags {
+            if fits && uses[place] == 1 && is_part(other) && other.tags == node.tags {
                 inner[place] = true;
                 operators[index] += operators[place];
             }

@@ -45,7 +45,8 @@ pub fn run(program: &Program, outputs: &[NodeId], inputs: &[Input], extent: Exte
         run.found.add(node, inputs, &kept);
     }
     run.compute(outputs);
-    let outputs = outputs.iter().map(|output| run.evaluated(*output)).collect();
+    let last = |place: usize| !outputs[place + 1..].contains(&outputs[place]);
+    let outputs = (0..outputs.len()).map(|place| run.evaluated(outputs[place], last(place))).collect();
     Evaluation { outputs, chosen }
 }
 
@@ -133,7 +134,7 @@ impl Run<'_> {
             Op::Constant(_) | Op::Input { .. } => {}
             Op::Unary(..) | Op::Binary(..) | Op::Point(..) => {
                 for leaf in self.layout.sources(self.program, index) {
-                    read(*leaf, self.groups.way(index, leaf.0 as usize)[group as usize]);
+                    self.joined(index, *leaf, group).into_iter().for_each(|other| read(*leaf, other));
                 }
             }
             Op::Fold(function, a) => {
@@ -148,6 +149,16 @@ impl Run<'_> {
             }
             _ => op.operands().iter().for_each(|operand| read(*operand, group)),
         }
+    }
+
+    /// The group of a leaf that a group of a tree is joined with. For a series of `coalesce`, a leaf without such a group is
+    /// null, not what it gives for zeros.
+    fn joined(&self, index: usize, leaf: NodeId, group: u32) -> Option<u32> {
+        let other = self.groups.way(index, leaf.0 as usize)[group as usize];
+        let chooses = matches!(self.program.nodes[index].op, Op::Point(Function::Coalesce, _));
+        let null =
+            chooses && self.found.get(NodeId(index as u32), group).is_own() && !self.found.get(leaf, other).is_own();
+        (!null).then_some(other)
     }
 
     /// The groups of its operand that are folded into a group; where none of them is a series, what stands for them.
@@ -167,19 +178,20 @@ impl Run<'_> {
         let len = self.len(index);
         let values = match (&self.program.nodes[index].op, self.layout.tree(index)) {
             (_, Some(tree)) => {
-                let of = |node: &NodeId, group: u32| self.groups.way(index, node.0 as usize)[group as usize];
-                let leaves = |group: u32| -> Vec<Operand> {
-                    tree.leaves().iter().map(|leaf| self.cell(*leaf, of(leaf, group)).clone()).collect()
+                let leaf = |leaf: NodeId, group: u32| match self.joined(index, leaf, group) {
+                    Some(other) => self.cell(leaf, other),
+                    None => &Operand::NULL,
                 };
+                let leaves =
+                    |group: u32| -> Vec<&Operand> { tree.leaves().iter().map(|of| leaf(*of, group)).collect() };
                 groups.iter().map(|group| (*group, tree.evaluate(&leaves(*group), len, &mut scratch))).collect()
             }
             (Op::Share(a), _) => {
                 let all: Vec<&Operand> = self.found.own(*a).map(|group| self.cell(*a, group)).collect();
                 let sum = across::fold(Function::SumBy, &all, len, self.past(index));
                 let quotient = Tree::quotient();
-                let part = |group: u32, scratch: &mut Scratch| {
-                    quotient.evaluate(&[self.cell(*a, group).clone(), sum.clone()], len, scratch)
-                };
+                let part =
+                    |group: u32, scratch: &mut Scratch| quotient.evaluate(&[self.cell(*a, group), &sum], len, scratch);
                 groups.iter().map(|group| (*group, part(*group, &mut scratch))).collect()
             }
             _ => groups.iter().map(|group| (*group, self.value(index, *group))).collect(),
@@ -231,11 +243,14 @@ impl Run<'_> {
         best.into_iter().map(|place| self.groups.of(index).keys[own[place] as usize].clone()).collect()
     }
 
-    fn evaluated(&self, output: NodeId) -> Evaluated {
-        let index = output.0 as usize;
-        let keys = &self.groups.of(index).keys;
-        let column =
-            |group: u32| (keys[group as usize].clone(), self.cell(output, group).clone().into_column(self.len(index)));
+    /// The series of an output. Its columns are moved where it is asked for the last time.
+    fn evaluated(&mut self, output: NodeId, last: bool) -> Evaluated {
+        let (index, len) = (output.0 as usize, self.len(output.0 as usize));
+        let mut cells = if last { std::mem::take(&mut self.cells[index]) } else { self.cells[index].clone() };
+        let column = |group: u32| {
+            let cell = cells.get_mut(group as usize).and_then(Option::take).unwrap_or(Operand::NULL);
+            (self.groups.of(index).keys[group as usize].clone(), cell.into_column(len))
+        };
         Evaluated { series: self.found.own(output).map(column).collect(), left_out: self.found.left_out(output) }
     }
 }

@@ -1,8 +1,10 @@
 //! Trees of point operators, evaluated together: a part of the columns at a time goes through the whole tree, so that what
 //! lies between its operators stays in the processor's first cache and nothing is allocated for it.
 //!
-//! Values are computed first, for all. Which nulls are undefined is found out afterwards, for the nulls alone.
+//! Where every operator gives null for a null, those that an operator makes of values are undefined, and so is all that follows
+//! from them. With `if` and `coalesce` which nulls are undefined is found out after the values, for the nulls alone.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::kernel::{self, Map, Zip};
@@ -83,64 +85,67 @@ impl Tree {
     }
 
     /// The tree over its leaves, whose columns have `len` values.
-    pub fn evaluate(&self, leaves: &[Operand], len: usize, scratch: &mut Scratch) -> Operand {
+    pub fn evaluate(&self, leaves: &[&Operand], len: usize, scratch: &mut Scratch) -> Operand {
         if let [Step::Leaf(leaf)] = self.steps[..] {
             return leaves[leaf].clone();
         }
+        let strict = !self.steps.iter().any(|step| matches!(step, Step::Choose | Step::Zip(Zip::Coalesce)));
         scratch.spread_constants(leaves);
         let constant = leaves.iter().all(|leaf| matches!(leaf, Operand::Constant { .. }));
         let len = if constant { 1 } else { len };
-        let mut column = Column { values: vec![0.0; len], undefined: None };
+        let mut values = Vec::with_capacity(len);
+        let mut marks = Marks { len, undefined: None };
         for start in (0..len).step_by(PART) {
-            let end = (start + PART).min(len);
-            self.values(leaves, start, &mut column.values[start..end], scratch);
-            self.marks(leaves, start..end, &mut column, scratch);
+            let part = start..(start + PART).min(len);
+            self.values(leaves, part.clone(), &mut values, scratch);
+            match strict {
+                true => marks.follow(leaves, part, &scratch.made),
+                false => self.marks(leaves, part, &values, &mut marks, scratch),
+            }
         }
+        let column = Column { values, undefined: marks.undefined };
         match constant {
             true => Operand::Constant { value: column.values[0], undefined: column.is_undefined(0) },
             false => Operand::Column(Arc::new(column)),
         }
     }
 
-    fn values(&self, leaves: &[Operand], start: usize, out: &mut [f64], scratch: &mut Scratch) {
-        let Scratch { free, stack, constants, .. } = scratch;
-        let leaf = |leaf: usize| match &leaves[leaf] {
-            Operand::Constant { .. } => Lane { values: &constants[leaf].values[..out.len()], marks: &[] },
-            Operand::Column(column) => Lane { values: &column.values[start..start + out.len()], marks: &[] },
+    /// Adds the values of a part, and finds the places of nulls that an operator made of values.
+    fn values(&self, leaves: &[&Operand], part: Range<usize>, values: &mut Vec<f64>, scratch: &mut Scratch) {
+        let Scratch { free, stack, constants, made, .. } = scratch;
+        let leaf = |leaf: usize| match leaves[leaf] {
+            Operand::Constant { .. } => Lane { values: &constants[leaf].values[..part.len()], marks: &[] },
+            Operand::Column(column) => Lane { values: &column.values[part.clone()], marks: &[] },
         };
-        let result = self.run(leaf, out.len(), false, (free, stack));
-        out.copy_from_slice(&result.values[..out.len()]);
+        let result = self.run(leaf, part.len(), false, (free, stack, made));
+        values.extend_from_slice(&result.values[..part.len()]);
         free.push(result);
     }
 
     /// Marks the nulls of a part that are undefined: made from values, or from undefined nulls.
-    fn marks(&self, leaves: &[Operand], part: std::ops::Range<usize>, column: &mut Column, scratch: &mut Scratch) {
-        let Scratch { free, stack, nulls, .. } = scratch;
+    fn marks(&self, leaves: &[&Operand], part: Range<usize>, values: &[f64], marks: &mut Marks, scratch: &mut Scratch) {
+        let Scratch { free, stack, made, nulls, .. } = scratch;
         nulls.clear();
-        if column.values[part.clone()].iter().all(|value| !value.is_nan()) {
+        nulls.extend(part.filter(|index| values[*index].is_nan()));
+        if nulls.is_empty() {
             return;
         }
-        nulls.extend(part.filter(|index| column.values[*index].is_nan()));
         let gathered: Vec<Box<Buffer>> = leaves.iter().map(|leaf| gather(leaf, nulls, take(free))).collect();
-        let result = self.run(|leaf| gathered[leaf].lane(nulls.len()), nulls.len(), true, (free, stack));
-        let found = &result.marks[..nulls.len()];
-        if found.contains(&true) {
-            let len = column.values.len();
-            let marks = column.undefined.get_or_insert_with(|| vec![false; len]);
-            nulls.iter().zip(found).for_each(|(index, mark)| marks[*index] = *mark);
-        }
+        let result = self.run(|leaf| gathered[leaf].lane(nulls.len()), nulls.len(), true, (free, stack, made));
+        nulls.iter().zip(&result.marks).filter(|(_, mark)| **mark).for_each(|(index, _)| marks.mark(*index));
         free.push(result);
         free.extend(gathered);
     }
 
-    /// Goes through the steps with `len` values; with `marking` also with their marks.
+    /// Goes through the steps with `len` values. With `marking` also which nulls are undefined.
     fn run<'a>(
         &self,
         leaf: impl Fn(usize) -> Lane<'a>,
         len: usize,
         marking: bool,
-        (free, stack): (&mut Vec<Box<Buffer>>, &mut Vec<Slot>),
+        (free, stack, made): (&mut Vec<Box<Buffer>>, &mut Vec<Slot>, &mut Vec<usize>),
     ) -> Box<Buffer> {
+        made.clear();
         for step in &self.steps {
             if let Step::Leaf(leaf) = step {
                 stack.push(Slot::Leaf(*leaf));
@@ -155,7 +160,10 @@ impl Tree {
                 };
             }
             let mut out = take(free);
-            out.compute(*step, &lanes, len, marking);
+            out.compute(*step, &lanes, len, made);
+            if marking {
+                out.mark(*step, &lanes, len);
+            }
             free.extend(stack.drain(taken..).filter_map(|slot| match slot {
                 Slot::Buffer(buffer) => Some(buffer),
                 Slot::Leaf(_) => None,
@@ -177,6 +185,33 @@ impl Step {
             Step::Map(_) => 1,
             Step::Zip(_) => 2,
             Step::Choose => 3,
+        }
+    }
+}
+
+/// Which values of a column are undefined nulls.
+struct Marks {
+    /// Of the column.
+    len: usize,
+    undefined: Option<Vec<bool>>,
+}
+
+impl Marks {
+    fn mark(&mut self, index: usize) {
+        self.undefined.get_or_insert_with(|| vec![false; self.len])[index] = true;
+    }
+
+    /// Marks the nulls of a part that were made of values, and those that follow from undefined nulls of the leaves.
+    fn follow(&mut self, leaves: &[&Operand], part: Range<usize>, made: &[usize]) {
+        made.iter().for_each(|place| self.mark(part.start + place));
+        for leaf in leaves {
+            match leaf {
+                Operand::Constant { undefined: true, .. } => part.clone().for_each(|index| self.mark(index)),
+                Operand::Column(leaf) if leaf.undefined.is_some() => {
+                    part.clone().filter(|index| leaf.is_undefined(*index)).for_each(|index| self.mark(index));
+                }
+                _ => {}
+            }
         }
     }
 }
@@ -238,11 +273,14 @@ pub struct Scratch {
     stack: Vec<Slot>,
     /// One for each leaf that is a constant.
     constants: Vec<Box<Buffer>>,
+    /// The places in a part of nulls that an operator made of values.
+    made: Vec<usize>,
+    /// The places in the column of a part's nulls.
     nulls: Vec<usize>,
 }
 
 impl Scratch {
-    fn spread_constants(&mut self, leaves: &[Operand]) {
+    fn spread_constants(&mut self, leaves: &[&Operand]) {
         while self.constants.len() < leaves.len() {
             self.constants.push(take(&mut self.free));
         }
@@ -280,18 +318,19 @@ impl Buffer {
         Lane { values: &self.values[..len], marks: &self.marks[..len] }
     }
 
-    fn compute(&mut self, step: Step, [a, b, c]: &[Lane<'_>; 3], len: usize, marking: bool) {
+    fn compute(&mut self, step: Step, [a, b, c]: &[Lane<'_>; 3], len: usize, made: &mut Vec<usize>) {
         let out = &mut self.values[..len];
         match step {
             Step::Leaf(_) => {}
-            Step::Map(map) => kernel::map(map, a.values, out),
-            Step::Zip(zip) => kernel::zip(zip, a.values, b.values, out),
+            Step::Map(map) => kernel::map(map, a.values, out, made),
+            Step::Zip(zip) => kernel::zip(zip, a.values, b.values, out, made),
             Step::Choose => kernel::choose(a.values, b.values, c.values, out),
         }
-        if marking {
-            for (index, (mark, value)) in self.marks.iter_mut().zip(&self.values[..len]).enumerate() {
-                *mark = value.is_nan() && is_undefined(step, [a, b, c], index);
-            }
+    }
+
+    fn mark(&mut self, step: Step, [a, b, c]: &[Lane<'_>; 3], len: usize) {
+        for (index, (mark, value)) in self.marks.iter_mut().zip(&self.values[..len]).enumerate() {
+            *mark = value.is_nan() && is_undefined(step, [a, b, c], index);
         }
     }
 }

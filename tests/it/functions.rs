@@ -77,6 +77,42 @@ async fn nothing_is_shown_after_now() {
     assert_eq!(answer["results"][1]["series"][0]["values"], json!([0, null, 1]));
 }
 
+#[tokio::test]
+async fn an_operand_of_coalesce_without_the_group_is_null_also_when_it_fills_with_zero() {
+    let keyspace = r#"
+        defaults: { group_by: [v] }
+        metrics: { one: s.one, two: s.two, three: s.three }
+        formulas:
+          either: coalesce(one, two)
+          inside: coalesce(one, two) * 2 + one
+          beside: coalesce(one, two) + three
+          over: coalesce(one / two, -1)
+    "#;
+    let points = [
+        point("s.one", "v=x", 0, 1.0),
+        point("s.two", "v=x", 60_000, 10.0),
+        point("s.two", "v=y", 60_000, 20.0),
+        point("s.three", "v=z", 60_000, 300.0),
+    ];
+    let service = embedded(&[("k.yaml", keyspace)], &points, 3_600_000).await;
+    let expected = [
+        // y is no group of the first: only there the second is taken. x is, and so is filled.
+        ("either", json!({ "x": [1, 0], "y": [0, 20] })),
+        ("inside", json!({ "x": [3, 0], "y": [0, 40] })),
+        // None of its operands has z: it is worth what it gives for zeros.
+        ("beside", json!({ "x": [1, 0], "y": [0, 20], "z": [0, 300] })),
+        ("over", json!({ "x": [-1, 0], "y": [-1, 0] })),
+    ];
+    for (formula, expected) in expected {
+        let request = json!({ "formulas": [formula], "from": 0, "to": 120_000, "step": "1m" });
+        let answer = ask(&service, "k", request).await.unwrap();
+        let series = answer["results"][0]["series"].as_array().unwrap().iter();
+        let found: serde_json::Map<String, Value> =
+            series.map(|series| (series["tags"]["v"].as_str().unwrap().to_owned(), series["values"].clone())).collect();
+        assert_eq!(Value::Object(found), expected, "{formula}");
+    }
+}
+
 #[test]
 fn misuses_are_refused_at_load() {
     let metrics = "metrics: { m: { series: s, group_by: [a, b] }, d: { series: t, kind: distinct } }\nformulas:\n";

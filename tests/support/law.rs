@@ -526,9 +526,13 @@ impl Reference<'_> {
                 }
             }
             Expr::Call("coalesce", args) => {
-                let supplied =
-                    |arg: &Expr| if self.supplies(arg, group, frame) { operand(arg) } else { cell(None, false) };
-                let cells: Vec<Cell> = args.iter().map(supplied).collect();
+                let tags = self.tags(expr);
+                let has = |arg: &Expr| self.keys(arg, frame).contains(&project(group, &self.tags(arg)));
+                // One of its own series: who lacks it is null. Else it is worth what it gives for zeros.
+                let own = args.iter().any(|arg| self.tags(arg) == tags && has(arg));
+                let counts = |arg: &Expr| if own { has(arg) } else { self.supplies(arg, group, frame) };
+                let cells: Vec<Cell> =
+                    args.iter().map(|arg| if counts(arg) { operand(arg) } else { cell(None, false) }).collect();
                 match cells.iter().find(|cell| cell.value.is_some()) {
                     Some(found) => *found,
                     None => cell(None, cells.iter().any(|cell| cell.undefined)),
