@@ -77,6 +77,10 @@ impl App {
         let (flags, earlier) = (self.flags.clone(), Arc::clone(&before));
         let setup = tokio::task::spawn_blocking(move || -> anyhow::Result<Setup> {
             let config = read_config(&flags)?;
+            if earlier.config.has_file && !config.has_file {
+                // More often a slip than a wish, and the limits and `allow` of all keyspaces would go with it.
+                anyhow::bail!("the operator's file is gone or empty; put it back, or restart to go on without it");
+            }
             let backends = backends::open(&config, Some(&earlier))?;
             Ok(Setup { config, backends })
         })

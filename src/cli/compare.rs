@@ -39,7 +39,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "NAME")]
     right: String,
     /// The keyspaces [default: all]
-    #[arg(value_name = "KEYSPACE")]
+    #[arg(value_name = "KEYSPACE", id = "compared_keyspaces")]
     keyspaces: Vec<String>,
     /// RFC 3339, epoch ms, or relative such as now-6h [default: what both backends keep, else now-7d]
     #[arg(long, allow_hyphen_values = true)]

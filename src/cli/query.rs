@@ -82,11 +82,11 @@ pub async fn open(flags: Flags) -> anyhow::Result<App> {
     App::open(flags, config).await
 }
 
-/// What a request that failed as a whole comes to: a finding where the request could be mended by its data, else an error.
+/// What a request that failed as a whole comes to: a finding where it is over a limit, else an error.
 pub fn fail(error: QueryError) -> anyhow::Result<Status> {
     match error {
         QueryError::Input(faults) => Err(wrong_request(&faults)),
-        QueryError::UnknownKeyspace(_) | QueryError::LimitExceeded { .. } => {
+        QueryError::LimitExceeded { .. } => {
             complain(&format!("tsdb-ws: {error}"));
             Ok(Status::Finding)
         }

@@ -26,9 +26,10 @@ pub struct ConfigError(pub Vec<String>);
 /// All faults, each with the flag, variable or place of the file that it is about.
 pub fn load(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
     let (file, path) = read_file(flags, env).map_err(|fault| ConfigError(vec![fault]))?;
+    let has_file = file.is_some();
     let layers = Layers { env, path };
     let mut faults = Faults::default();
-    let config = layers.config(flags, &file, &mut faults);
+    let config = Config { has_file, ..layers.config(flags, &file.unwrap_or_default(), &mut faults) };
     if faults.0.is_empty() { Ok(config) } else { Err(ConfigError(faults.0)) }
 }
 
@@ -307,19 +308,19 @@ fn check_keyspace(keyspace: &file::Keyspace, path: &str, config: &Config, faults
     }
 }
 
-/// The operator's file and its path as it is shown; an empty one where there is none.
-fn read_file(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<(File, String), String> {
+/// The operator's file and its path as it is shown; `None` where there is none, or nothing in it.
+fn read_file(flags: &Flags, env: &dyn Fn(&str) -> Option<String>) -> Result<(Option<File>, String), String> {
     let named = flags.config.clone().or_else(|| env("TSDB_WS_CONFIG").filter(|path| !path.is_empty()));
     let path = named.as_deref().unwrap_or(DEFAULT_FILE);
     let missing = named.is_none() && !Path::new(path).exists();
     if missing {
-        return Ok((File::default(), path.to_owned()));
+        return Ok((None, path.to_owned()));
     }
     let too_large = std::fs::metadata(path).is_ok_and(|meta| meta.len() > MAX_FILE);
     if too_large {
         return Err(format!("{path}: the file is larger than 1 MiB"));
     }
     let bytes = std::fs::read(path).map_err(|error| format!("{path}: cannot read the operator's file: {error}"))?;
-    let file = yaml::parse(&bytes).map_err(|fault| fault.at(path))?;
+    let file = yaml::parse::<Option<File>>(&bytes).map_err(|fault| fault.at(path))?;
     Ok((file, path.to_owned()))
 }

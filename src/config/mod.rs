@@ -99,6 +99,8 @@ pub struct Config {
     pub keyspaces: BTreeMap<String, KeyspaceConfig>,
     /// Origins that browsers may call from; `*` is any.
     pub cors_origins: Vec<String>,
+    /// Whether an operator's file with something in it was read.
+    pub has_file: bool,
     /// True when nothing says what to serve (addresses, limits and origins do not): the demo's data are simulated.
     pub demo: bool,
     /// What was accepted and does nothing, in sentences.
@@ -129,6 +131,7 @@ impl Default for Config {
             shadow_limits: ShadowLimits::default(),
             keyspaces: BTreeMap::new(),
             cors_origins: Vec::new(),
+            has_file: false,
             demo: false,
             warnings: Vec::new(),
         }

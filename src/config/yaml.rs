@@ -33,7 +33,9 @@ pub fn parse<T: DeserializeOwned + Default>(bytes: &[u8]) -> Result<T, YamlFault
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(T::default());
     }
-    serde_yaml::from_str(text).map_err(|error| fault(&error))
+    // As in keyspace files, `y`, `no` and `on` are texts.
+    let options = serde_yaml::options! { strict_booleans: true };
+    serde_yaml::from_str_with_options(text, options).map_err(|error| fault(&error))
 }
 
 fn fault(error: &Error) -> YamlFault {

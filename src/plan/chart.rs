@@ -31,26 +31,26 @@ fn field<'a>(chart: &'a Chart, name: &str) -> Option<&'a ChartValue> {
     chart.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value)
 }
 
-/// The chart with the parameters of a request; `None` where one that a text needs is missing.
-pub fn complete(chart: &Chart, bindings: &Bindings<'_>, formula: &Formula) -> Option<Value> {
-    render(chart, |template| bindings.title(template, formula.bound.as_ref()).ok())
+/// The chart with the parameters of a request; a text that lacks one stays as it is written.
+pub fn complete(chart: &Chart, bindings: &Bindings<'_>, formula: &Formula) -> Value {
+    render(chart, |template| bindings.title(template, formula.bound.as_ref()).unwrap_or_else(|_| template.to_string()))
 }
 
 /// The chart with its templates as they are written.
 pub fn as_written(chart: &Chart) -> Value {
-    render(chart, |template| Some(template.to_string())).unwrap_or_default()
+    render(chart, Template::to_string)
 }
 
-fn render(chart: &Chart, text: impl Fn(&Template) -> Option<String>) -> Option<Value> {
+fn render(chart: &Chart, text: impl Fn(&Template) -> String) -> Value {
     let mut object = Map::new();
-    object.insert("title".to_owned(), Value::String(text(&chart.title)?));
+    object.insert("title".to_owned(), Value::String(text(&chart.title)));
     object.insert("kind".to_owned(), Value::String(chart.kind.clone()));
     for (name, value) in &chart.fields {
         let value = match value {
-            ChartValue::Text(template) => Value::String(text(template)?),
+            ChartValue::Text(template) => Value::String(text(template)),
             ChartValue::Json(value) => value.clone(),
         };
         object.insert(name.clone(), value);
     }
-    Some(Value::Object(object))
+    Value::Object(object)
 }

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use super::bindings::{Bindings, Bound, missing};
 use super::frame::Frames;
 use super::{Context, FormulaError, PlannedFormula};
-use crate::backend::Selection;
+use crate::backend::{Selection, elasticsearch};
 use crate::catalog::{Definition, Formula, Metric, ParameterValue};
+use crate::config::BackendName;
 use crate::eval::{FrameId, Node, NodeId, Op, Program};
 use crate::formula::{BinaryOp, Expr, ExprKind, Function, FunctionClass, Template, UnaryOp};
 use crate::series::{Fill, Kind, Step};
@@ -352,7 +353,9 @@ impl<'a> Lowering<'a> {
     ) -> Result<Selection, FormulaError> {
         let own = metric.bound.as_ref();
         let series = bindings.single(&metric.series, own)?;
+        let mapping = metric.backends.get(self.context.backend).cloned().unwrap_or_default();
         refuse_forbidden(self.context.allow, &series)?;
+        refuse_forbidden_index(&self.context, &mapping)?;
         if metric.kind == Kind::Distinct && self.step != self.context.keyspace.resolution {
             let (name, resolution) = (&metric.name, self.context.keyspace.resolution);
             let detail =
@@ -367,7 +370,7 @@ impl<'a> Lowering<'a> {
             kind: metric.kind,
             aggregate: metric.aggregate,
             group_by: metric.group_by.to_vec(),
-            mapping: metric.backends.get(self.context.backend).cloned().unwrap_or_default(),
+            mapping,
             approximate: metric.approximate,
             axis: frame.axis.clone(),
             whole: (self.summaries && foldable).then_some(frame.whole),
@@ -475,6 +478,14 @@ pub(super) fn refuse_forbidden(allow: Option<&[String]>, series: &str) -> Result
             Err(FormulaError::new("series_not_allowed", detail))
         }
         _ => Ok(()),
+    }
+}
+
+/// Refuses documents of an index that the operator does not let the keyspace read.
+pub(super) fn refuse_forbidden_index(context: &Context<'_>, mapping: &str) -> Result<(), FormulaError> {
+    match elasticsearch::mapped_index(mapping).filter(|_| context.backend == BackendName::Elasticsearch.as_str()) {
+        Some(index) => refuse_forbidden(context.allow, &index),
+        None => Ok(()),
     }
 }
 

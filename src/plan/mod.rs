@@ -50,7 +50,7 @@ pub struct PlannedEntry {
     pub name: String,
     /// The formula's name.
     pub formula: String,
-    /// The chart, where the formula is known and its title could be completed.
+    /// The chart, where the formula is known; a text that lacks a parameter is as it is written.
     pub chart: Option<serde_json::Value>,
     /// What is to be evaluated, or why nothing is.
     pub outcome: Result<PlannedFormula, FormulaError>,
@@ -136,8 +136,9 @@ pub struct Context<'a> {
 /// # Errors
 /// What is wrong with the whole request; what is wrong with one formula is in its entry.
 pub fn plan(context: &Context<'_>, request: &Request) -> Result<Plan, PlanError> {
-    let (entries, params) = entries(context, request)?;
-    let window = window(context, request, entries.len())?;
+    let entries = entries(context, request);
+    let count = entries.as_ref().map_or(1, |(entries, _)| entries.len());
+    let ((entries, params), window) = both(entries, window(context, request, count))?;
     if request.compare && context.keyspace.experiment.is_none() {
         let detail = "the keyspace declares no `experiment`, so that there is nothing to compare";
         return Err(PlanError::Input(vec![InputError::new("/compare", "no_experiment", detail)]));
@@ -154,7 +155,7 @@ pub fn plan(context: &Context<'_>, request: &Request) -> Result<Plan, PlanError>
         match formula_of(context, &entry.formula) {
             Ok(formula) => PlannedEntry {
                 name,
-                chart: formula.chart.as_ref().and_then(|chart| chart::complete(chart, &bindings, formula)),
+                chart: formula.chart.as_ref().map(|chart| chart::complete(chart, &bindings, formula)),
                 outcome: lowering.formula(formula, &bindings, summary_of(formula), request.compare),
                 formula: entry.formula,
             },
@@ -164,6 +165,21 @@ pub fn plan(context: &Context<'_>, request: &Request) -> Result<Plan, PlanError>
     let entries = entries.collect();
     let (program, selections) = lowering.finish();
     Ok(Plan { axis: window.axis, step: window.step, timezone: window.timezone, entries, program, selections })
+}
+
+/// Both, or all that is wrong with the fields that either reads.
+fn both<A, B>(a: Result<A, PlanError>, b: Result<B, PlanError>) -> Result<(A, B), PlanError> {
+    match (a, b) {
+        (Err(PlanError::Input(mut errors)), Err(PlanError::Input(further))) => {
+            errors.extend(further);
+            Err(PlanError::Input(errors))
+        }
+        // What is wrong with a field goes before a limit, which may only be passed because of it.
+        (Err(limit), Err(input @ PlanError::Input(_))) => {
+            Err(if matches!(limit, PlanError::Input(_)) { limit } else { input })
+        }
+        (a, b) => Ok((a?, b?)),
+    }
 }
 
 impl Plan {
@@ -271,27 +287,28 @@ const DEFAULT_MAX_POINTS: usize = 500;
 
 fn window(context: &Context<'_>, request: &Request, entries: usize) -> Result<Window, PlanError> {
     let keyspace = context.keyspace;
-    let timezone = match &request.timezone {
-        None => keyspace.timezone.clone(),
+    let zone = match &request.timezone {
+        None => Ok(keyspace.timezone.clone()),
         Some(name) => timezone(name).ok_or_else(|| {
             let detail = "is not a timezone of the IANA database, such as UTC or America/Los_Angeles";
             PlanError::Input(vec![InputError::new("/timezone", "invalid_timezone", detail)])
-        })?,
+        }),
     };
-    let (from, to) = range(context, request, &timezone)?;
-    let step = match request.step {
-        None => {
-            let points = request.max_points.unwrap_or(DEFAULT_MAX_POINTS);
-            time::auto_step(from, to, points, keyspace.resolution, &timezone)
-        }
-        Some(step) if step.is_multiple_of(keyspace.resolution) => step,
+    let range = range(context, request, zone.as_ref().unwrap_or(&keyspace.timezone));
+    let step = match request.step.filter(|step| !step.is_multiple_of(keyspace.resolution)) {
+        None => Ok(request.step),
         Some(step) => {
             let resolution = keyspace.resolution;
             let detail =
                 format!("{step} is not a multiple of the keyspace's resolution {resolution}; use a multiple, or auto");
-            return Err(PlanError::Input(vec![InputError::new("/step", "invalid_step", detail)]));
+            Err(PlanError::Input(vec![InputError::new("/step", "invalid_step", detail)]))
         }
     };
+    let ((timezone, (from, to)), step) = both(both(zone, range), step)?;
+    let step = step.unwrap_or_else(|| {
+        let points = request.max_points.unwrap_or(DEFAULT_MAX_POINTS);
+        time::auto_step(from, to, points, keyspace.resolution, &timezone)
+    });
     let axis = axis(context, (from, to), step, &timezone, entries)?;
     Ok(Window { axis, step, timezone })
 }
@@ -395,7 +412,9 @@ pub fn values_window(
 /// The stored name of a metric, where it can be completed and may be read.
 pub fn readable_series(context: &Context<'_>, metric: &Metric, bindings: &Bindings<'_>) -> Option<String> {
     let series = bindings.single(&metric.series, metric.bound.as_ref()).ok()?;
-    lower::refuse_forbidden(context.allow, &series).is_ok().then_some(series)
+    lower::refuse_forbidden(context.allow, &series).ok()?;
+    lower::refuse_forbidden_index(context, metric.backends.get(context.backend).map_or("", String::as_str)).ok()?;
+    Some(series)
 }
 
 /// The filter of a metric without the tags that lack a parameter.

@@ -245,13 +245,16 @@ impl Reader {
     fn max_points(&mut self, value: Option<&Value>) -> Option<usize> {
         match value {
             None | Some(Value::Null) => None,
-            Some(value) => match value.as_u64().filter(|points| (1..=1_000_000).contains(points)) {
-                Some(points) => Some(points as usize),
-                None => {
-                    self.fault("/max_points", "out_of_range", "must be a whole number from 1 to 1000000");
-                    None
+            // `500.0` is the same number in JSON.
+            Some(value) => {
+                match value.as_f64().filter(|points| points.fract() == 0.0 && (1.0..=1e6).contains(points)) {
+                    Some(points) => Some(points as usize),
+                    None => {
+                        self.fault("/max_points", "out_of_range", "must be a whole number from 1 to 1000000");
+                        None
+                    }
                 }
-            },
+            }
         }
     }
 

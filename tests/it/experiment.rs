@@ -174,7 +174,7 @@ metrics:
   seen: { series: seen, group_by: [v, platform] }
   bought: { series: bought, group_by: [v, platform], part_of: seen }
   orders: { series: orders, group_by: [v, platform] }
-formulas: { share_bought: bought / seen, per_order: bought / orders }
+formulas: { share_bought: bought / seen, per_order: bought / orders, twice: (bought + bought) / seen }
 ";
     let mut points = Vec::new();
     for (tags, seen, bought) in [
@@ -203,6 +203,10 @@ formulas: { share_bought: bought / seen, per_order: bought / orders }
     assert_eq!(of("a", "ios"), &Value::Null);
     assert_eq!(result["sample_ratio"]["observed"], json!({ "a": 5000, "b": 2450, "c": 2600 }));
     assert!(close(&result["sample_ratio"]["p_value"], &expected()["splits"]["three"]["p_value"]));
+    // Each is added twice, so that their number is not that of those who did.
+    let twice = ask(&service, "shop", request(&["twice"])).await.unwrap();
+    let warnings = twice["results"][0]["warnings"].as_array().unwrap();
+    assert!(warnings.iter().any(|warning| warning["code"] == "not_compared"), "{twice}");
     // Orders are an outcome, not what was assigned: no test by them, and the split is still that of the exposures.
     let per_order = &answer["results"][1];
     assert_eq!(per_order["series"].as_array().unwrap().last().unwrap()["compare"]["p_value"], Value::Null);

@@ -140,6 +140,43 @@ fn what_a_keyspace_may_read_holds_for_every_path() {
 }
 
 #[test]
+fn an_index_of_documents_is_read_where_allow_names_it() {
+    let keyspace = "metrics:
+  own: { series: shop.a, backends: { elasticsearch: { index: shop.events } } }
+  other: { series: shop.a, backends: { elasticsearch: { index: \"secret-*\" } } }
+formulas: { own_total: own, other_total: other }
+";
+    let config = "keyspaces: { shop: { allow: [\"shop.*\"] } }\nbackend: elasticsearch\n";
+    let place = Place::with(&[("formulas/shop.yaml", keyspace), ("tsdb-ws.yaml", config)]);
+    let run = place.run(&["explain", "shop", "own_total", "other_total", "--format", "json"]);
+    let told: Value = serde_json::from_slice(&run.stdout).unwrap();
+    assert_eq!(told["plan"][0].get("error"), None, "{told}");
+    assert_eq!(told["plan"][1]["error"]["code"], "series_not_allowed");
+    assert!(!told["calls"].to_string().contains("secret"), "{told}");
+}
+
+#[test]
+fn every_wrong_field_of_a_request_is_told_at_once() {
+    let (_place, server) = shop("formulas: formulas\n");
+    let body = json!({ "formulas": ["traffic"], "step": "90s", "from": "soon", "timezone": "Mars/Base", "params": { "q": 1 } });
+    let problem = server.post("/shop", &body).json();
+    let errors = problem["errors"].as_array().unwrap().iter();
+    let mut places: Vec<&str> = errors.map(|error| error["pointer"].as_str().unwrap()).collect();
+    places.sort_unstable();
+    assert_eq!(places, ["/from", "/params/q", "/step", "/timezone"]);
+    let whole = json!({ "formulas": ["traffic"], "from": 0, "to": 60_000, "max_points": 10.0 });
+    assert_eq!(server.post("/shop", &whole).status, 200);
+}
+
+#[test]
+fn keyspaces_to_compare_are_named_after_the_flags() {
+    let place = Place::with(&[("formulas/shop.yaml", SHOP)]);
+    let run = place.run(&["compare", "--left", "embedded", "--right", "embedded", "shop"]);
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.code() == Some(2) && said.contains("two backends"), "{said}");
+}
+
+#[test]
 fn limits_of_a_keyspace_hold_for_every_path_that_costs() {
     let rate = "formulas: formulas\nkeyspaces: { shop: { limits: { queries_per_second: 1 } } }\n";
     let (_place, server) = shop(rate);
@@ -244,7 +281,7 @@ fn more_connections_than_the_limit_wait_for_a_place() {
 fn a_bad_file_changes_nothing_and_a_good_one_does() {
     let (place, server) = shop("formulas: formulas\n");
     let count = || server.get("/keyspaces").json()["keyspaces"].as_array().unwrap().len();
-    for bad in ["formulas: nowhere\n", "limits: { body: much }\n", "listen: [\n", "zork: 1\n"] {
+    for bad in ["formulas: nowhere\n", "limits: { body: much }\n", "listen: [\n", "zork: 1\n", "", "# gone\n"] {
         place.write("tsdb-ws.yaml", bad);
         let reply = server.admin("POST", "/reload");
         assert_eq!((reply.status, reply.json()["code"].as_str()), (422, Some("reload_failed")), "{bad}");

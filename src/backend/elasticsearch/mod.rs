@@ -73,6 +73,11 @@ pub fn check_mapping(text: &str) -> Result<(), String> {
     mapping::parse(text).map(|_| ())
 }
 
+/// The index, or the pattern of several, that a metric's mapping names.
+pub fn mapped_index(text: &str) -> Option<String> {
+    mapping::parse(text).ok()?.index
+}
+
 /// An Elasticsearch server.
 #[derive(Debug)]
 pub struct Elasticsearch {

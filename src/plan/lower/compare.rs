@@ -81,13 +81,16 @@ impl<'a> Lowering<'a> {
         let mut pending = vec![node];
         let mut seen = BTreeSet::new();
         while let Some(node) = pending.pop() {
+            // What is added twice counts each of its things twice.
             if !seen.insert(node) {
-                continue;
+                return None;
             }
             let node = &self.program.nodes[node.0 as usize];
             match &node.op {
                 Op::Input { label, .. } if node.frame == FrameId(0) && self.named(label)?.is_additive() => {
-                    names.insert(Arc::clone(label));
+                    if !names.insert(Arc::clone(label)) {
+                        return None;
+                    }
                 }
                 Op::Binary(BinaryOp::Add, operands) => pending.extend(operands),
                 Op::Fold(Function::SumBy, operand) => pending.push(*operand),
