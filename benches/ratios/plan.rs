@@ -55,7 +55,7 @@ fn listing(keyspaces: &[(&str, usize)]) -> Listing {
         path: format!("{name}.yaml"),
         content: Ok(keyspace(*formulas).into_bytes()),
     };
-    Listing { revision: Some("bench".to_owned()), files: keyspaces.iter().map(file).collect() }
+    Listing { revision: Some("bench".to_owned()), files: keyspaces.iter().map(file).collect(), misnamed: Vec::new() }
 }
 
 /// A keyspace as a team writes one: metrics by variation, rates of them, and parts that others use.

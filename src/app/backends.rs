@@ -20,13 +20,21 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Whom a password of Elasticsearch without a name belongs to.
 const ELASTICSEARCH_USER: &str = "elastic";
 
-/// Opens what some keyspace reads, or reads along. What an earlier configuration opened in the same place is kept.
+/// Opens what some keyspace reads, or reads along. What an earlier configuration opened in the same place is kept; beside an
+/// earlier one no store is made, for a slip in its name would be an empty one in the place of all points.
 pub fn open(config: &Config, earlier: Option<&Setup>) -> anyhow::Result<Backends> {
     let mut backends = Backends::new();
     for name in config.backends_used() {
         let kept = earlier
             .filter(|before| place(&before.config, name) == place(config, name))
             .and_then(|before| before.backends.get(&name).cloned());
+        if earlier.is_some() && kept.is_none() && name == BackendName::Embedded && !config.store.exists() {
+            anyhow::bail!(
+                "there is no store {}, and a reload makes none; mend `store`, `load` something into it first, or restart the \
+                 service to begin with an empty one",
+                config.store.display()
+            );
+        }
         backends.insert(name, kept.map_or_else(|| open_backend(config, name), Ok)?);
     }
     Ok(backends)

@@ -7,13 +7,16 @@ mod serve;
 pub use backends::{check_switch, open_backend};
 pub use serve::{Announcement, serve};
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use serde::Serialize;
 
 use crate::backend::embedded::EmbeddedStore;
 use crate::config::{self, Config, Flags};
 use crate::controller::{Controller, ReloadError, Reloaded, Settings, Status, Surroundings};
+use crate::diagnostic::nearest;
 use crate::query::{Service, Setup};
 use crate::repository::{BuiltIn, Directory, Git, Intervals, Location, Source};
 use crate::telemetry::Metrics;
@@ -23,6 +26,17 @@ const DEMO_FILES: &[(&str, &str)] = &[("demo.yaml", include_str!("../../formulas
 /// The demo's keyspace: while it is served, its simulated data are kept up to now.
 pub const DEMO_KEYSPACE: &str = "demo";
 
+/// What a reload of everything came to.
+#[derive(Debug, Serialize)]
+pub struct ReloadedAll {
+    /// Of the repository.
+    #[serde(flatten)]
+    pub repository: Reloaded,
+    /// What of the configuration does nothing, or nothing yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
 /// Everything of a running service but its listeners.
 pub struct App {
     /// What answers requests.
@@ -31,6 +45,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     flags: Flags,
     controller: ArcSwap<Controller>,
+    /// Where it listens, whatever the configuration says by now.
+    addresses: (SocketAddr, SocketAddr),
     /// Held during a reload, so that there is one at a time.
     reloading: tokio::sync::Mutex<()>,
 }
@@ -48,9 +64,14 @@ impl App {
         .await?;
         let service = Arc::new(Service::new(config, backends?));
         let metrics = Arc::<Metrics>::default();
-        let controller = start(&service, &metrics, &service.setup().config).await?;
+        let controller = prepare(&service, &metrics, &service.setup().config).await?;
+        controller.open();
         let controller = ArcSwap::from_pointee(controller);
-        Ok(App { service, metrics, flags, controller, reloading: tokio::sync::Mutex::default() })
+        let setup = service.setup();
+        let addresses = (setup.config.listen, setup.config.admin_listen);
+        let app = App { service, metrics, flags, controller, addresses, reloading: tokio::sync::Mutex::default() };
+        app.unknown_keyspaces(&setup.config).iter().for_each(|warning| tracing::warn!("{warning}"));
+        Ok(app)
     }
 
     /// Follows the repository from now on.
@@ -62,11 +83,18 @@ impl App {
     ///
     /// # Errors
     /// What is wrong.
-    pub async fn reload(&self) -> anyhow::Result<Reloaded> {
+    pub async fn reload(&self) -> anyhow::Result<ReloadedAll> {
         let _one_at_a_time = self.reloading.lock().await;
         let result = self.reload_all().await;
+        let result = result.map(|repository| {
+            let warnings = self.warnings(&self.service.setup().config);
+            warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            ReloadedAll { repository, warnings }
+        });
         match &result {
-            Ok(reloaded) => tracing::info!(revision = reloaded.revision, keyspaces = reloaded.keyspaces, "reloaded"),
+            Ok(ReloadedAll { repository, .. }) => {
+                tracing::info!(revision = repository.revision, keyspaces = repository.keyspaces, "reloaded");
+            }
             Err(error) => tracing::error!(error = format!("{error:#}"), "reload failed; nothing changed"),
         }
         result
@@ -85,20 +113,49 @@ impl App {
             Ok(Setup { config, backends })
         })
         .await??;
-        if (setup.config.listen, setup.config.admin_listen) != (before.config.listen, before.config.admin_listen) {
-            tracing::warn!("addresses change at the next start only");
-        }
         backends::check_switch(&before, &setup).await?;
-        if repository_of(&setup.config) != repository_of(&before.config) {
-            // What the other repository holds takes the place of everything, or nothing changes.
-            let controller = start(&self.service, &self.metrics, &setup.config).await?;
-            self.controller.load().give_way_to(&controller);
-            controller.follow();
-            self.controller.store(Arc::new(controller));
+        if repository_of(&setup.config) == repository_of(&before.config) {
+            let controller = self.controller.load_full();
+            return Ok(controller.reload_with(|publish| self.service.replace_with(setup, publish)).await?);
         }
-        let reloaded = self.controller.load_full().reload().await?;
-        self.service.replace(setup);
+        // What the other repository holds takes the place of everything, or nothing changes.
+        let controller = prepare(&self.service, &self.metrics, &setup.config).await?;
+        self.service.replace_with(setup, || {
+            self.controller.load().give_way_to(&controller);
+            controller.open();
+        });
+        controller.follow();
+        let reloaded = controller.reloaded();
+        self.controller.store(Arc::new(controller));
         Ok(reloaded)
+    }
+
+    /// What of a configuration does nothing, or nothing yet, in sentences.
+    fn warnings(&self, config: &Config) -> Vec<String> {
+        let moved =
+            [("listen", self.addresses.0, config.listen), ("admin_listen", self.addresses.1, config.admin_listen)];
+        let moved = moved
+            .into_iter()
+            .filter(|(_, bound, set)| bound != set)
+            .map(|(name, bound, set)| format!("`{name}` is {set} from the next start on; until then it is {bound}"));
+        config.warnings.iter().cloned().chain(moved).chain(self.unknown_keyspaces(config)).collect()
+    }
+
+    /// What is said of keyspaces that the operator's file names and nobody serves; their files may come later.
+    fn unknown_keyspaces(&self, config: &Config) -> Vec<String> {
+        let status = self.controller.load().status();
+        let known = || status.keyspaces.keys().map(String::as_str);
+        let unknown = config.keyspaces.keys().filter(|name| !status.keyspaces.contains_key(*name));
+        let told = unknown.map(|name| {
+            let near = nearest(name, known()).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+            format!("the entry `{name}` of `keyspaces` is of no keyspace that there is{near}")
+        });
+        told.collect()
+    }
+
+    /// Ends what follows the repository, and removes what that holds on disk.
+    pub fn close(&self) {
+        self.controller.load().close();
     }
 
     /// Has the repository listed soon: somebody says that it changed.
@@ -108,7 +165,7 @@ impl App {
 
     /// How the repository and each keyspace fare.
     pub fn status(&self) -> Status {
-        self.controller.load().status()
+        Status { warnings: self.warnings(&self.service.setup().config), ..self.controller.load().status() }
     }
 
     /// Simulates the demo's data up to now, where the demo is what is served: the store, and up to when it has data.
@@ -137,8 +194,8 @@ pub fn read_config(flags: &Flags) -> Result<Config, config::ConfigError> {
     config::load(flags, &|name| std::env::var(name).ok())
 }
 
-/// Starts to serve what a configuration names.
-async fn start(service: &Service, metrics: &Arc<Metrics>, config: &Config) -> Result<Controller, ReloadError> {
+/// Makes ready to serve what a configuration names.
+async fn prepare(service: &Service, metrics: &Arc<Metrics>, config: &Config) -> Result<Controller, ReloadError> {
     let repository = &config.repository;
     let settings = Settings {
         intervals: Intervals { resync: repository.resync, poll: repository.poll },
@@ -150,7 +207,7 @@ async fn start(service: &Service, metrics: &Arc<Metrics>, config: &Config) -> Re
         metrics: Arc::clone(metrics),
         clock: Arc::clone(&service.clock),
     };
-    Controller::start(source(config), settings, surroundings).await
+    Controller::prepare(source(config), settings, surroundings).await
 }
 
 /// Where the keyspace files come from: the demo's own where nothing says otherwise and none are there.

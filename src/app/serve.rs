@@ -43,6 +43,8 @@ pub async fn serve(flags: Flags, announce: impl FnOnce(&Announcement)) -> anyhow
     let admin_listener = bind(config.admin_listen, "--admin-listen").await?;
     let mut signals = Signals::new()?;
     let app = Arc::new(App::open(flags, config).await?);
+    // However it ends: what the repository holds on disk is removed.
+    let _closing = Closing(Arc::clone(&app));
     app.follow();
     let demo = app.fill_demo().await?;
     let demo = match demo {
@@ -78,6 +80,15 @@ pub async fn serve(flags: Flags, announce: impl FnOnce(&Announcement)) -> anyhow
     // The receivers live as long as the servers do; where those have ended there is nothing to tell.
     let _ = stop.send(true);
     drain(servers, deadline, &mut signals).await
+}
+
+/// Closes the service's repository when it is dropped. The servers' tasks hold the service itself to the end of the process.
+struct Closing(Arc<App>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// What the routers need of the process.

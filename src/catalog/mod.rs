@@ -6,15 +6,17 @@ mod meaning;
 mod parsed;
 mod portable;
 pub mod publish;
+mod reads;
 mod spec;
 mod units;
 mod yaml;
 
-pub use compile::{Compiled, compile, compile_keyspace};
+pub use compile::{Compiled, compile, compile_keyspace, misnamed_file};
 pub use experiment::Experiment;
 pub use meaning::{Changed, Changes, Reached, changes};
 pub use parsed::{ParsedFile, ParsedFiles};
 pub use portable::check_backend;
+pub use reads::{Read, ReadTag, StoredText, reads};
 pub use spec::is_reserved;
 pub use units::lint;
 

@@ -1,5 +1,6 @@
 //! `check`: what a pull request runs.
 
+mod live;
 mod report;
 
 use std::io::Write;
@@ -11,9 +12,10 @@ use clap::{Args, ValueEnum};
 use report::Lines;
 
 use super::Status;
+use super::diff::revision;
 use super::test::Coverage;
 use crate::app;
-use crate::catalog;
+use crate::catalog::{self, Catalog};
 use crate::config::Flags;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::repository::{Directory, Location, Source, keyspace_of};
@@ -28,6 +30,13 @@ pub struct CheckArgs {
     /// A formula that no test covers is an error, not a warning
     #[arg(long)]
     require_tests: bool,
+    /// Also ask the database whether it holds the stored series and tags that the keyspaces read
+    #[arg(long)]
+    live: bool,
+    /// The directory, or the revision of the repository, that the change is made to: what it does not read is new, and may
+    /// come before its data [default: the last commit, where the files are in one]
+    #[arg(long, value_name = "REV", requires = "live")]
+    base: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -40,21 +49,27 @@ enum Format {
     Github,
 }
 
-pub fn run(flags: &Flags, args: &CheckArgs, out: &mut impl Write) -> anyhow::Result<Status> {
+pub async fn run(flags: &Flags, args: &CheckArgs, out: &mut impl Write) -> anyhow::Result<Status> {
     let listing = source(flags, args.directory.as_deref())?.list()?;
     let directory = directory(flags, args.directory.as_deref())?;
-    let is_empty = !listing.files.iter().any(|file| keyspace_of(&file.path).is_some());
-    if let Some(directory) = directory.as_ref().filter(|_| is_empty) {
-        bail!("{} holds no keyspace files (<keyspace>.yaml, or a folder of them)", directory.display());
+    if let Some(directory) = &directory {
+        listing.check_not_empty(|| directory.display().to_string())?;
     }
     let config = app::read_config(flags)?;
     let catalog = catalog::compile(&listing);
     let mut found = catalog.diagnostics.clone();
+    // The flag asks about one database, whatever the operator's file says of single keyspaces.
+    let backend_of = |keyspace: &str| match flags.backend {
+        Some(_) => config.backend,
+        None => config.backend_of(keyspace),
+    };
     for keyspace in catalog.keyspaces.values() {
-        // The flag asks about one database, whatever the operator's file says of single keyspaces.
-        let backend = if flags.backend.is_some() { config.backend } else { config.backend_of(&keyspace.name) };
-        found.extend(catalog::check_backend(keyspace, &config.capabilities(backend)));
+        found.extend(catalog::check_backend(keyspace, &config.capabilities(backend_of(&keyspace.name))));
         found.extend(catalog::lint(keyspace));
+    }
+    if args.live {
+        let base = base(args.base.as_deref(), directory.as_deref(), config.repository.files)?;
+        found.extend(live::look(&config, backend_of, &catalog, base.as_ref()).await?);
     }
     let severity = if args.require_tests { Severity::Error } else { Severity::Warning };
     found.extend(Coverage::of(&listing, &catalog).diagnostics(severity));
@@ -83,6 +98,18 @@ pub fn run(flags: &Flags, args: &CheckArgs, out: &mut impl Write) -> anyhow::Res
         writeln!(out, "{files} file(s), {keyspaces} sound keyspace(s), {errors} error(s), {warnings} warning(s)")?;
     }
     Ok(Status::of_findings(errors > 0))
+}
+
+/// What the change is made to. The last commit is taken only where the files are in it: elsewhere all of them would be new.
+fn base(named: Option<&str>, directory: Option<&Path>, files: usize) -> anyhow::Result<Option<Catalog>> {
+    let listing = match (named, directory) {
+        (Some(_), None) => bail!("--base compares with a directory of keyspace files; name it"),
+        (Some(name), Some(directory)) => Some(revision::list(name, directory, files)?),
+        // No repository, or none with a commit: there is nothing to compare with.
+        (None, Some(directory)) => revision::list("HEAD", directory, files).ok().filter(|base| !base.files.is_empty()),
+        (None, None) => None,
+    };
+    Ok(listing.map(|listing| catalog::compile(&listing)))
 }
 
 /// What makes the paths of files ones that can be opened: from the working directory, for annotations from the workspace.

@@ -48,7 +48,8 @@ pub async fn run(flags: &Flags, args: &InitArgs, out: &mut impl Write) -> anyhow
         );
         // What stands before the first star is the same for all and says nothing.
         let common = pattern.split_once('*').map_or("", |(before, _)| before);
-        found.extend(series.into_iter().map(|series| (series.name.clone(), (series, common.to_owned()))));
+        let common = config.capabilities(config.backend).names.series(common);
+        found.extend(series.into_iter().map(|series| (series.name.clone(), (series, common.clone().into_owned()))));
     }
     ensure!(!found.is_empty(), "{} holds no stored series like {}", backend.name(), args.series.join(" or "));
     let text = keyspace(&args.keyspace, backend.name(), found.values());
@@ -82,7 +83,7 @@ fn new_file(config: &Config, keyspace: &str) -> anyhow::Result<PathBuf> {
 /// What is written must be what `check` passes.
 fn check(keyspace: &str, text: &str) -> anyhow::Result<()> {
     let file = SourceFile { path: format!("{keyspace}.yaml"), content: Ok(text.as_bytes().to_vec()) };
-    let found = catalog::compile(&Listing { revision: None, files: vec![file] }).diagnostics;
+    let found = catalog::compile(&Listing { files: vec![file], ..Listing::default() }).diagnostics;
     match found.into_iter().find(|found| found.severity == Severity::Error) {
         None => Ok(()),
         Some(found) => bail!("no keyspace can be made of this: {}", found.message),

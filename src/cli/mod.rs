@@ -97,7 +97,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<Status> {
     let flags = cli.flags;
     let status = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(flags, &mut out).await,
-        Command::Check(args) => check::run(&flags, &args, &mut out),
+        Command::Check(args) => check::run(&flags, &args, &mut out).await,
         Command::Test(args) => test::run(&flags, &args, &mut out).await,
         Command::Query(args) => query::run(flags, &args, &mut out).await,
         Command::Explain(args) => explain::run(flags, &args, &mut out).await,

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::Shared;
 use super::served::Absence;
-use crate::catalog::{Compiled, ParsedFile, ParsedFiles, compile_keyspace};
+use crate::catalog::{Compiled, ParsedFile, ParsedFiles, compile_keyspace, misnamed_file};
 use crate::diagnostic::{Diagnostic, Location};
-use crate::repository::{KeyspaceFiles, Outcome, SourceFile, Taken};
+use crate::repository::{KeyspaceFiles, Outcome, SourceFile, Taken, is_misnamed};
 
 /// So many keyspaces at most are published together; more would let the first wait for the last.
 const BATCH: usize = 16;
@@ -85,9 +85,10 @@ impl Shared {
         let mut live = Vec::new();
         let mut served = self.served();
         let mut changed = false;
+        let believed = works.iter().any(|work| matches!(work, Work::Absent)) && self.is_believed(&served);
         for (taken, work) in taken.iter().zip(works) {
             let is_good = matches!(&work, Work::Compiled { compiled, .. } if compiled.keyspace.is_some());
-            let (outcome, is_changed) = self.apply(&mut served, &taken.key, work, now);
+            let (outcome, is_changed) = self.apply(&mut served, &taken.key, work, believed, now);
             changed |= is_changed;
             if is_good && served.is_open {
                 live.push(taken);
@@ -121,6 +122,9 @@ impl Shared {
     fn look_at(&self, key: &str) -> Work {
         if key.ends_with(".yaml") && (key.starts_with('_') || key.contains('/')) {
             return Work::Library(self.look_at_library(key));
+        }
+        if is_misnamed(key) {
+            return Work::Library(self.reflector.store.has_misnamed(key).then(|| vec![misnamed_file(key)]));
         }
         let files = self.reflector.store.keyspace(key);
         if files.own.is_empty() {
@@ -158,7 +162,7 @@ impl Shared {
     }
 
     /// What becomes of a key, and whether what is served changed.
-    fn apply(&self, served: &mut super::Served, key: &str, work: Work, now: i64) -> (Outcome, bool) {
+    fn apply(&self, served: &mut super::Served, key: &str, work: Work, is_believed: bool, now: i64) -> (Outcome, bool) {
         let metrics = &self.around.metrics.reload;
         let bad = if self.reflector.can_read_again() { Outcome::Retry } else { Outcome::Done };
         match work {
@@ -166,8 +170,7 @@ impl Shared {
                 served.library(key, faults);
                 (Outcome::Done, true)
             }
-            Work::Absent => match served.absent(key, self.grace, self.reflector.health().error.is_some(), metrics, now)
-            {
+            Work::Absent => match served.absent(key, self.grace, is_believed, metrics, now) {
                 Absence::Unknown => (Outcome::Done, false),
                 Absence::Grace(wait) => (Outcome::After(wait.max(Duration::from_millis(1))), false),
                 Absence::Removed => {

@@ -136,6 +136,20 @@ impl Controller {
         settings: Settings,
         around: Surroundings,
     ) -> Result<Controller, ReloadError> {
+        let controller = Controller::prepare(source, settings, around).await?;
+        controller.open();
+        Ok(controller)
+    }
+
+    /// Lists the source and compiles everything. Nothing is published before [`Controller::open`].
+    ///
+    /// # Errors
+    /// As [`Controller::start`].
+    pub async fn prepare(
+        source: Arc<dyn Source>,
+        settings: Settings,
+        around: Surroundings,
+    ) -> Result<Controller, ReloadError> {
         let shared = Arc::new(Shared {
             place: source.place(),
             reflector: Reflector::new(source, settings.intervals),
@@ -150,8 +164,20 @@ impl Controller {
         let shared = &controller.shared;
         shared.reflector.list(FoundBy::Start, shared.as_ref()).await?;
         shared.queue.idle().await;
-        shared.open()?;
+        {
+            let served = shared.served();
+            if served.keyspaces.is_empty() {
+                return Err(ReloadError::AllBroken(served.diagnostics()));
+            }
+        }
         Ok(controller)
+    }
+
+    /// Publishes from now on.
+    pub fn open(&self) {
+        let mut served = self.shared.served();
+        served.is_open = true;
+        self.shared.publish(&mut served);
     }
 
     /// Follows the source from now on.
@@ -171,19 +197,42 @@ impl Controller {
     /// # Errors
     /// When the source cannot be listed; what was served before still is.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        self.reload_with(|publish| publish()).await
+    }
+
+    /// The same; nothing is published until all of it is, by what `swap` is given, so that something else can be replaced
+    /// with it.
+    ///
+    /// # Errors
+    /// As [`Controller::reload`]; `swap` is not called then.
+    pub async fn reload_with(&self, swap: impl FnOnce(&mut dyn FnMut()) + Send) -> Result<Reloaded, ReloadError> {
         let shared = &self.shared;
+        let _held = Held::hold(shared);
         shared.reflector.list(FoundBy::Reload, shared.as_ref()).await?;
-        shared.remove_absent_now();
-        if tokio::time::timeout(RELOAD_PATIENCE, shared.queue.idle()).await.is_err() {
+        let settled = async {
+            // What came is served before anything leaves: only then is it known whether something is left.
+            shared.queue.idle().await;
+            shared.remove_absent_now();
+            shared.queue.idle().await;
+        };
+        if tokio::time::timeout(RELOAD_PATIENCE, settled).await.is_err() {
             tracing::warn!("a reload is not through yet; it goes on");
         }
         let mut served = shared.served();
-        shared.publish(&mut served);
-        Ok(Reloaded {
-            revision: shared.reflector.store.revision(),
+        served.is_held = false;
+        swap(&mut || shared.publish(&mut served));
+        drop(served);
+        Ok(self.reloaded())
+    }
+
+    /// What is served now.
+    pub fn reloaded(&self) -> Reloaded {
+        let served = self.shared.served();
+        Reloaded {
+            revision: self.shared.reflector.store.revision(),
             keyspaces: served.keyspaces.len(),
             broken: served.broken(),
-        })
+        }
     }
 
     /// Publishes nothing any more: `successor` does.
@@ -194,6 +243,12 @@ impl Controller {
         served.leave_metrics(&others, &self.shared.around.metrics.reload);
     }
 
+    /// Ends what follows the source, and has the source give back what it holds on disk. What was published stays.
+    pub fn close(&self) {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(JoinHandle::abort);
+        self.shared.reflector.close();
+    }
+
     /// Has the source listed soon.
     pub fn poke(&self) {
         self.shared.reflector.poke();
@@ -202,16 +257,40 @@ impl Controller {
     /// How the repository and each keyspace fare.
     pub fn status(&self) -> Status {
         let shared = &self.shared;
-        let mut status = shared.served().status(&shared.queue);
+        let served = shared.served();
+        let mut status = served.status(&shared.queue);
         status.source = shared.place.clone();
-        status.error = shared.reflector.health().error;
+        status.error = shared.reflector.health().error.or_else(|| {
+            let nothing_left = shared.is_open_on_nothing(&served);
+            nothing_left
+                .then(|| format!("no keyspace that {} holds is good; what was good before is served", shared.place))
+        });
         status
     }
 }
 
 impl Drop for Controller {
     fn drop(&mut self) {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(JoinHandle::abort);
+        self.close();
+    }
+}
+
+/// While it lives, nothing is published; what came meanwhile is published at its end.
+struct Held<'s>(&'s Shared);
+
+impl<'s> Held<'s> {
+    fn hold(shared: &'s Shared) -> Held<'s> {
+        shared.served().is_held = true;
+        Held(shared)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let mut served = self.0.served();
+        if std::mem::take(&mut served.is_held) {
+            self.0.publish(&mut served);
+        }
     }
 }
 
@@ -220,20 +299,19 @@ impl Shared {
         self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Publishes from now on.
-    fn open(&self) -> Result<(), ReloadError> {
-        let mut served = self.served();
-        if served.keyspaces.is_empty() {
-            return Err(ReloadError::AllBroken(served.diagnostics()));
-        }
-        served.is_open = true;
-        self.publish(&mut served);
-        Ok(())
+    /// Whether a keyspace without files may leave: the repository could be listed, and holds something that is served.
+    fn is_believed(&self, served: &Served) -> bool {
+        self.reflector.health().error.is_none() && served.has_any_of(&self.reflector.store)
+    }
+
+    /// Whether all that is served has no files any more.
+    fn is_open_on_nothing(&self, served: &Served) -> bool {
+        served.is_open && !served.has_any_of(&self.reflector.store)
     }
 
     /// Publishes what is served; the lock is held, so that no older catalog follows a newer one.
     fn publish(&self, served: &mut Served) {
-        if served.is_open {
+        if served.is_open && !served.is_held {
             served.published_at = Some((self.around.clock)());
             self.around.published.publish(served.catalog(self.reflector.store.revision()));
         }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::status::{KeyspaceState, KeyspaceStatus, QueueStatus, Status};
 use crate::catalog::{Catalog, Compiled, Keyspace};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::repository::WorkQueue;
+use crate::repository::{Store, WorkQueue};
 use crate::telemetry::{KeyspaceGauge, ReloadMetrics};
 
 /// What is served, and how each keyspace fares.
@@ -17,6 +17,8 @@ use crate::telemetry::{KeyspaceGauge, ReloadMetrics};
 pub struct Served {
     /// Whether catalogs are published yet.
     pub is_open: bool,
+    /// Whether that waits until a reload is through, so that all of it is published as one.
+    pub is_held: bool,
     /// By name.
     pub keyspaces: BTreeMap<String, Arc<Keyspace>>,
     /// Of each keyspace that has files or is served.
@@ -134,19 +136,20 @@ impl Served {
         changed
     }
 
-    /// A keyspace has no files. It leaves once its grace time is over, unless the repository cannot be read.
+    /// A keyspace has no files. It leaves once its grace time is over, unless what the repository holds now is not to be
+    /// believed.
     pub fn absent(
         &mut self,
         name: &str,
         grace: Duration,
-        is_failing: bool,
+        is_believed: bool,
         metrics: &ReloadMetrics,
         now: i64,
     ) -> Absence {
         let Some(mut record) = self.records.remove(name) else { return Absence::Unknown };
         let gone = record.gone.unwrap_or(Gone { since: Instant::now(), at_once: false });
         let waited = gone.since.elapsed();
-        let is_over = (gone.at_once || waited >= grace) && !is_failing;
+        let is_over = (gone.at_once || waited >= grace) && is_believed;
         if is_over || !self.keyspaces.contains_key(name) {
             self.keyspaces.remove(name);
             self.put(name, None, metrics);
@@ -158,6 +161,12 @@ impl Served {
         record.gone = Some(gone);
         self.put(name, Some(record), metrics);
         Absence::Grace(if waited >= grace { grace.max(Duration::from_millis(100)) } else { grace - waited })
+    }
+
+    /// Whether some keyspace that has files is served. Where none is, what is served stays, files or not: files that are all
+    /// broken, in the place of good ones, are a slip, and would take away everything that works.
+    pub fn has_any_of(&self, store: &Store) -> bool {
+        self.keyspaces.keys().any(|name| store.holds(name))
     }
 
     /// Keyspaces that are none of `present` leave without their grace time; their names.
@@ -224,6 +233,7 @@ impl Served {
             tried_at: self.tried_at,
             listed_at: self.listed_at,
             error: None,
+            warnings: Vec::new(),
             queue: QueueStatus {
                 depth: sample.depth,
                 age_ms: sample.age.as_millis() as u64,

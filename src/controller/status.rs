@@ -20,6 +20,9 @@ pub struct Status {
     /// Why the last look failed; absent when it went well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What of the operator's file does nothing, or nothing yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// What is still to be done.
     pub queue: QueueStatus,
     /// By name.

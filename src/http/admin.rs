@@ -81,6 +81,7 @@ pub async fn status(State(shared): Operated) -> Json<Value> {
         "listed_at": status.listed_at,
         "queue": status.queue,
         "error": status.error,
+        "configuration": status.warnings,
         "keyspaces": keyspaces(&status, &setup.config),
         "errors": errors,
         "warnings": catalog.diagnostics.len() - errors,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, IntoResponses, OpenApi, ToSchema};
 
 use super::problem::ProblemDocument;
-use super::{answer, health, keyspace};
+use super::{answer, health, keyspace, webhook};
 
 /// The body of `POST /{keyspace}`.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -480,13 +480,14 @@ pub enum Problems {
     info(title = "tsdb-ws", description = "Answers formulas over time-series databases with decorated series."),
     paths(
         answer::post, answer::get, keyspace::explain, keyspace::catalogue, keyspace::values, keyspace::list, health::live,
-        health::ready, health::health
+        health::ready, health::health, webhook::pushed
     ),
     components(schemas(ProblemDocument, FieldFault)),
     tags(
         (name = "formulas", description = "Requests for formulas over one time range."),
         (name = "keyspaces", description = "What there is to ask for."),
-        (name = "health", description = "For what watches the process.")
+        (name = "health", description = "For what watches the process."),
+        (name = "repository", description = "For what changes the keyspace files.")
     )
 )]
 struct Document;

@@ -39,6 +39,7 @@ pub enum Fault {
     BackendFailed,
     Overloaded,
     NotReady,
+    SecretUnreadable,
     Draining,
     BackendTimeout,
     DeadlineExceeded,
@@ -77,6 +78,9 @@ impl Fault {
             Fault::BackendFailed => (S::BAD_GATEWAY, "backend_failed", "The backend failed"),
             Fault::Overloaded => (S::SERVICE_UNAVAILABLE, "overloaded", "The service is busy"),
             Fault::NotReady => (S::SERVICE_UNAVAILABLE, "not_ready", "The service is starting"),
+            Fault::SecretUnreadable => {
+                (S::SERVICE_UNAVAILABLE, "secret_unreadable", "The signature cannot be checked now")
+            }
             Fault::Draining => (S::SERVICE_UNAVAILABLE, "draining", "The service is shutting down"),
             Fault::BackendTimeout => (S::GATEWAY_TIMEOUT, "backend_timeout", "The backend did not answer in time"),
             Fault::DeadlineExceeded => (S::GATEWAY_TIMEOUT, "deadline_exceeded", "The deadline passed"),

@@ -1,28 +1,46 @@
 //! `POST /api/webhook`: who pushed to the repository says so. Only a signed body is believed, and all it does is a listing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use ring::hmac;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Shared;
+use super::openapi::Problems;
 use super::problem::{Fault, Problem};
 
 /// Servers of git tell at length what was pushed.
 const MAX_BODY: usize = 4 << 20;
+/// A secret that is being renewed is there again after this.
+const RETRY: Duration = Duration::from_secs(30);
 /// `sha256=` and the HMAC of the body in hexadecimal digits, as GitHub, Gitea and Forgejo send it.
 const SIGNATURE: &str = "x-hub-signature-256";
 
-/// Has the repository listed soon. Without a secret in the configuration there is no such path.
+/// The answer to a call that is believed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Accepted {
+    /// Always true.
+    accepted: bool,
+}
+
+/// A git server says that somebody pushed: has the repository listed soon. Without a secret in the configuration there is no
+/// such path.
+#[utoipa::path(post, path = "/api/webhook", tag = "repository", operation_id = "webhook",
+    params(("x-hub-signature-256" = String, Header,
+        description = "`sha256=` and the HMAC of the body under the configured secret, in hexadecimal digits")),
+    request_body(content = Object, description = "Anything; it is signed and not read"),
+    responses((status = 202, description = "The repository is listed soon", body = Accepted), Problems))]
 pub async fn pushed(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
     body: Body,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<(StatusCode, Json<Accepted>), Problem> {
     let setup = shared.service.setup();
     let Some(secret) = &setup.config.repository.webhook_secret else {
         return Err(Problem::new(Fault::NotFound, "there is no such path; repository.webhook_secret_file makes one"));
@@ -30,8 +48,9 @@ pub async fn pushed(
     let too_large = |_| Problem::new(Fault::BodyTooLarge, format!("a call has at most {MAX_BODY} bytes"));
     let body = axum::body::to_bytes(body, MAX_BODY).await.map_err(too_large)?;
     let secret = secret.read().map_err(|reason| {
-        tracing::error!(reason, "a webhook cannot be checked");
-        Problem::new(Fault::Internal, "the secret of the webhook cannot be read")
+        tracing::error!(reason, "a webhook cannot be checked; mend repository.webhook_secret_file");
+        let detail = "the signature cannot be checked: the service cannot read the secret; its log says why";
+        Problem::new(Fault::SecretUnreadable, detail).retry_after(RETRY)
     })?;
     let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !is_signed(secret.as_bytes(), &body, signature) {
@@ -41,7 +60,7 @@ pub async fn pushed(
         ));
     }
     (shared.state.poke)();
-    Ok((StatusCode::ACCEPTED, Json(json!({ "accepted": true }))))
+    Ok((StatusCode::ACCEPTED, Json(Accepted { accepted: true })))
 }
 
 /// Whether a signature is that of the body; takes as long for a wrong one as for the right one.

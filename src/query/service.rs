@@ -1,7 +1,7 @@
 //! What the outside calls: one keyspace, one request.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
@@ -35,6 +35,8 @@ pub struct Service {
     /// The catalog of this moment.
     pub catalog: Arc<Published>,
     setup: ArcSwap<Setup>,
+    /// Held while a request takes both, and while both are replaced.
+    both: RwLock<()>,
     /// The time; tests have their own.
     pub clock: Clock,
     /// The reads that go to a second database.
@@ -94,6 +96,7 @@ impl Service {
         Service {
             catalog: Arc::default(),
             setup: ArcSwap::from_pointee(Setup { config, backends }),
+            both: RwLock::default(),
             clock: Arc::new(|| jiff::Timestamp::now().as_millisecond()),
             shadow: Arc::default(),
             admission: Admission::default(),
@@ -108,6 +111,13 @@ impl Service {
     /// Puts another setup in place. Requests under way keep the one that they began with.
     pub fn replace(&self, setup: Setup) {
         self.setup.store(Arc::new(setup));
+    }
+
+    /// Puts another setup in place with the catalog that `publish` publishes: no request sees the one without the other.
+    pub fn replace_with(&self, setup: Setup, publish: impl FnOnce()) {
+        let _both = self.both.write().unwrap_or_else(PoisonError::into_inner);
+        publish();
+        self.replace(setup);
     }
 
     /// Answers a request.
@@ -163,8 +173,10 @@ impl Service {
 
     fn snapshot(&self, keyspace: &str) -> Result<Snapshot, QueryError> {
         let unknown = || QueryError::UnknownKeyspace(keyspace.chars().take(80).collect());
-        let catalog = self.catalog.snapshot();
-        let setup = self.setup();
+        let (catalog, setup) = {
+            let _both = self.both.read().unwrap_or_else(PoisonError::into_inner);
+            (self.catalog.snapshot(), self.setup())
+        };
         let keyspace = catalog.keyspaces.get(keyspace).cloned().ok_or_else(unknown)?;
         let backend_name = setup.config.backend_of(&keyspace.name);
         let backend = setup.backends.get(&backend_name).cloned().ok_or_else(|| {

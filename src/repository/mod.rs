@@ -42,6 +42,8 @@ pub struct Listing {
     pub revision: Option<String>,
     /// By path.
     pub files: Vec<SourceFile>,
+    /// Paths of files that somebody surely takes for keyspace files, and that are none: `shop.yml`.
+    pub misnamed: Vec<String>,
 }
 
 /// One `*.yaml` file.
@@ -58,6 +60,22 @@ impl Listing {
     pub fn revision(&self) -> String {
         let files = self.files.iter().map(|file| (file.path.as_str(), file.hash()));
         self.revision.clone().unwrap_or_else(|| content_revision(files))
+    }
+}
+
+impl Listing {
+    /// Whether it holds a keyspace.
+    ///
+    /// # Errors
+    /// That it holds none, and why that may be.
+    pub fn check_not_empty(&self, place: impl FnOnce() -> String) -> Result<(), RepositoryError> {
+        if self.files.iter().any(|file| keyspace_of(&file.path).is_some()) {
+            return Ok(());
+        }
+        Err(match self.misnamed.first() {
+            Some(path) => RepositoryError::Misnamed { place: place(), path: path.clone() },
+            None => RepositoryError::Empty(place()),
+        })
     }
 }
 
@@ -93,6 +111,9 @@ pub trait Source: Send + Sync + 'static {
     /// Hints at what changes until what is returned is dropped. Hints may be lost: the repository is listed from time to
     /// time all the same.
     fn watch(self: Arc<Self>, hints: Arc<Hints>) -> Option<Watch>;
+
+    /// Gives back what it holds on disk; it is not listed any more.
+    fn close(&self) {}
 }
 
 /// Dropped when nobody follows a source any more.
@@ -112,6 +133,14 @@ pub enum RepositoryError {
     /// It holds no keyspace file, which is more often a volume that is not mounted than what somebody wants.
     #[error("{0} holds no keyspace files (<keyspace>.yaml, or a folder of them)")]
     Empty(String),
+    /// It holds none, but a file that only its name keeps from being one.
+    #[error("{place} holds no keyspace files; {path} is none because of its name: rename it to {}", renamed(path))]
+    Misnamed {
+        /// What it is.
+        place: String,
+        /// The file's path.
+        path: String,
+    },
 }
 
 /// A keyspace file has at most so many bytes.
@@ -145,6 +174,18 @@ pub fn keyspace_of(path: &str) -> Option<&str> {
 pub fn is_of_repository(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
     parts.len() <= 2 && path.ends_with(".yaml") && parts.iter().all(|part| !part.starts_with('.') && !part.is_empty())
+}
+
+/// Whether only the end of its name keeps a file from being one of the repository: `shop.yml`, `shop.YAML`.
+pub fn is_misnamed(path: &str) -> bool {
+    let (stem, end) = path.rsplit_once('.').unwrap_or((path, ""));
+    let meant = end.eq_ignore_ascii_case("yml") || (end.eq_ignore_ascii_case("yaml") && end != "yaml");
+    meant && is_of_repository(&format!("{stem}.yaml"))
+}
+
+/// The path that a misnamed file should have.
+pub fn renamed(path: &str) -> String {
+    format!("{}.yaml", path.rsplit_once('.').map_or(path, |(stem, _)| stem))
 }
 
 #[cfg(test)]
@@ -181,5 +222,16 @@ mod tests {
         for (path, expected) in cases {
             assert_eq!(is_of_repository(path), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn names_that_are_nearly_right() {
+        for path in ["shop.yml", "shop.YML", "shop/funnel.yml", "shop.Yaml", "shop.test.yml"] {
+            assert!(is_misnamed(path), "{path}");
+        }
+        for path in ["shop.yaml", ".shop.yml", "shop/deep/a.yml", "yml", "shop.json", ".yml"] {
+            assert!(!is_misnamed(path), "{path}");
+        }
+        assert_eq!(renamed("shop.test.yml"), "shop.test.yaml");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::{Change, Due, Hints, Listing, RepositoryError, Source, SourceFile, Store, keyspace_of};
+use super::{Change, Due, Hints, Listing, RepositoryError, Source, SourceFile, Store};
 
 /// The first wait after a listing that failed; the longest is the time between listings.
 const FIRST_RETRY: Duration = Duration::from_millis(200);
@@ -211,6 +211,11 @@ impl Reflector {
         self.hints.anything();
     }
 
+    /// Has the source give back what it holds on disk.
+    pub fn close(&self) {
+        self.source.close();
+    }
+
     /// How the repository is.
     pub fn health(&self) -> Health {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -241,8 +246,6 @@ impl Reflector {
 /// Lists a source; a repository without one keyspace is an error, never the deletion of all.
 fn list(source: &dyn Source) -> Result<Listing, RepositoryError> {
     let listing = source.list()?;
-    match listing.files.iter().any(|file| keyspace_of(&file.path).is_some()) {
-        true => Ok(listing),
-        false => Err(RepositoryError::Empty(source.place())),
-    }
+    listing.check_not_empty(|| source.place())?;
+    Ok(listing)
 }

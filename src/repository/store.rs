@@ -46,6 +46,8 @@ pub struct Store {
 struct Held {
     revision: Option<String>,
     files: BTreeMap<String, (Arc<SourceFile>, blake3::Hash)>,
+    /// Files that are none of a keyspace because of their names.
+    misnamed: BTreeSet<String>,
 }
 
 /// The files that one keyspace can be made of, all of one moment.
@@ -86,9 +88,13 @@ impl Store {
                 Some(_) => {}
             }
         }
+        let misnamed: BTreeSet<String> = listing.misnamed.into_iter().collect();
+        let added = misnamed.difference(&held.misnamed);
+        changes.extend(added.map(|path| Change { path: path.clone(), kind: ChangeKind::Added }));
         let deleted = held.files.keys().filter(|path| !files.contains_key(*path));
+        let deleted = deleted.chain(held.misnamed.difference(&misnamed));
         changes.extend(deleted.map(|path| Change { path: path.clone(), kind: ChangeKind::Deleted }));
-        *held = Held { revision: listing.revision, files };
+        *held = Held { revision: listing.revision, files, misnamed };
         changes
     }
 
@@ -136,12 +142,25 @@ impl Store {
         files
     }
 
+    /// Whether a keyspace has files.
+    pub fn holds(&self, name: &str) -> bool {
+        let held = self.read();
+        let folder = format!("{name}/");
+        let mut inside = held.files.range(folder.clone()..).take_while(|(path, _)| path.starts_with(&folder));
+        held.files.contains_key(&format!("{name}.yaml")) || inside.any(|(path, _)| keyspace_of(path).is_some())
+    }
+
     /// The libraries of the whole repository.
     pub fn libraries(&self) -> Vec<Arc<SourceFile>> {
         let held = self.read();
         let libraries =
             held.files.iter().filter(|(path, _)| keyspace_of(path).is_none() && !path.ends_with(".test.yaml"));
         libraries.map(|(_, (file, _))| Arc::clone(file)).collect()
+    }
+
+    /// Whether there is such a file that its name keeps from being read.
+    pub fn has_misnamed(&self, path: &str) -> bool {
+        self.read().misnamed.contains(path)
     }
 
     /// The keyspaces that have files.

@@ -180,7 +180,7 @@ proptest! {
     #[test]
     fn no_bytes_make_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
         let file = tsdb_ws::repository::SourceFile { path: "k.yaml".to_owned(), content: Ok(bytes) };
-        compile(&tsdb_ws::repository::Listing { revision: None, files: vec![file] });
+        compile(&tsdb_ws::repository::Listing { files: vec![file], ..Default::default() });
     }
 
     #[test]

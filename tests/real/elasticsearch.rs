@@ -33,7 +33,7 @@ fn server() -> Client {
 }
 
 /// An index of documents of any form.
-async fn index(name: &str, settings: Value, mut properties: Value, documents: &[Value]) {
+pub async fn index(name: &str, settings: Value, mut properties: Value, documents: &[Value]) {
     properties["@timestamp"] = json!({ "type": "date" });
     let json = [("content-type", "application/json")];
     let body = json!({ "settings": settings, "mappings": { "properties": properties } }).to_string();

@@ -4,6 +4,7 @@
 
 mod conformance;
 mod elasticsearch;
+mod first_keyspace;
 mod kairosdb;
 mod m3db;
 mod one_request;

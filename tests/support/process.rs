@@ -55,8 +55,14 @@ impl Place {
 
     /// Serves on free ports, and returns once it does.
     pub fn serve(&self, arguments: &[&str]) -> Server {
+        self.serve_as(|arguments| self.command(arguments), arguments)
+    }
+
+    /// The same by another command, which is given the arguments; those of the ports come first.
+    pub fn serve_as(&self, command: impl FnOnce(&[&str]) -> Command, arguments: &[&str]) -> Server {
         let ports = ["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-        let mut child = self.command(&[&ports, arguments].concat()).spawn().unwrap();
+        let mut command = command(&[&ports, arguments].concat());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (out, log) = (lines(child.stdout.take().unwrap()), lines(child.stderr.take().unwrap()));
         let greeting = out.recv_timeout(PATIENCE).unwrap_or_else(|_| {
             let log: Vec<String> = log.try_iter().collect();

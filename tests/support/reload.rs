@@ -108,7 +108,11 @@ impl Source for Simulated {
             return Err(RepositoryError::Unreadable { place: self.place(), reason });
         }
         let paths: Vec<String> = self.files.lock().unwrap().keys().cloned().collect();
-        Ok(Listing { revision: None, files: paths.iter().filter_map(|path| self.read(path)).collect() })
+        Ok(Listing {
+            revision: None,
+            files: paths.iter().filter_map(|path| self.read(path)).collect(),
+            misnamed: Vec::new(),
+        })
     }
 
     fn read(&self, path: &str) -> Option<SourceFile> {

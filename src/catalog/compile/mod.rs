@@ -54,6 +54,7 @@ pub fn compile(listing: &Listing) -> Catalog {
         catalog.keyspaces.extend(compiled.keyspace.map(|keyspace| (name.to_owned(), keyspace)));
     }
     catalog.diagnostics.extend(lints::unused_libraries(&files, &libraries));
+    catalog.diagnostics.extend(listing.misnamed.iter().map(|path| misnamed_file(path)));
     sort(&mut catalog.diagnostics);
     catalog
 }
@@ -77,6 +78,13 @@ pub fn compile_keyspace(name: &str, files: &ParsedFiles, revision: Option<&str>)
     diagnostics.extend(used.iter().flat_map(|path| files[*path].faults()).cloned());
     sort(&mut diagnostics);
     Compiled { keyspace: (!failed).then(|| Arc::new(keyspace)), diagnostics, libraries: builder.libraries }
+}
+
+/// What is said of a file that only its name keeps from being read.
+pub fn misnamed_file(path: &str) -> Diagnostic {
+    let message = format!("`{path}` is not read: keyspace files end in .yaml");
+    Diagnostic::warning("misnamed_file", start_of(path), message)
+        .with_hint(format!("rename it to {}", repository::renamed(path)))
 }
 
 fn sort(diagnostics: &mut Vec<Diagnostic>) {

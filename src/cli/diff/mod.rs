@@ -2,7 +2,7 @@
 //!
 //! Exit status as that of `git diff --exit-code`: 0 nothing means anything else, 1 something does.
 
-mod revision;
+pub(super) mod revision;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};

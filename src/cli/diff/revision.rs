@@ -26,7 +26,7 @@ pub fn list(name: &str, formulas: &Path, files: usize) -> anyhow::Result<Listing
         .with_context(|| format!("`{name}` is neither a directory nor a revision of {}", formulas.display()))?;
     let prefix = git.text(&["rev-parse", "--show-prefix"])?;
     let files = git.files(commit.trim(), prefix.trim_end_matches('\n'))?;
-    Ok(Listing { revision: Some(commit.trim().chars().take(12).collect()), files })
+    Ok(Listing { revision: Some(commit.trim().chars().take(12).collect()), files, misnamed: Vec::new() })
 }
 
 struct Git<'a> {

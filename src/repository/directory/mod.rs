@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{
-    Hints, Listing, MAX_BYTES, MAX_FILE, RepositoryError, Source, SourceFile, Watch, is_of_repository, too_large,
+    Hints, Listing, MAX_BYTES, MAX_FILE, RepositoryError, Source, SourceFile, Watch, is_misnamed, is_of_repository,
+    too_large,
 };
 
 /// Device and number of a folder.
@@ -29,6 +30,25 @@ struct Entry {
     /// Relative to the root.
     path: String,
     is_link: bool,
+}
+
+/// What a look at all names found.
+#[derive(Default)]
+struct Found {
+    files: Vec<Entry>,
+    /// What stands for folders that cannot be read.
+    unreadable: Vec<SourceFile>,
+    misnamed: Vec<String>,
+}
+
+impl Found {
+    fn take(&mut self, file: Entry) {
+        if file.path.ends_with(".yaml") {
+            self.files.push(file);
+        } else if is_misnamed(&file.path) {
+            self.misnamed.push(file.path);
+        }
+    }
 }
 
 impl Directory {
@@ -66,24 +86,25 @@ impl Directory {
         folders
     }
 
-    /// Paths of files, and what stands for folders that cannot be read.
-    fn files(&self) -> Result<(Vec<Entry>, Vec<SourceFile>), RepositoryError> {
-        let (mut files, mut unreadable) = (Vec::new(), Vec::new());
+    fn files(&self) -> Result<Found, RepositoryError> {
+        let mut found = Found::default();
         for entry in self.entries("").map_err(|error| self.failed(error))? {
             if entry.path.ends_with(".yaml") {
-                files.push(entry);
+                found.files.push(entry);
             } else if self.root.join(&entry.path).is_dir() {
                 match self.entries(&entry.path) {
-                    Ok(inside) => files.extend(inside.into_iter().filter(|file| file.path.ends_with(".yaml"))),
-                    Err(error) if could_be_keyspace(&entry.path) => unreadable.push(SourceFile {
+                    Ok(inside) => inside.into_iter().for_each(|file| found.take(file)),
+                    Err(error) if could_be_keyspace(&entry.path) => found.unreadable.push(SourceFile {
                         path: format!("{}/.yaml", entry.path),
                         content: Err(format!("the folder cannot be read: {error}")),
                     }),
                     // `lost+found` and the like, which are nobody's keyspace.
                     Err(_) => {}
                 }
+            } else {
+                found.take(entry);
             }
-            if files.len() > self.max_files {
+            if found.files.len() > self.max_files {
                 let reason = format!(
                     "it holds more than {} files; raise repository.files, or name a folder of it",
                     self.max_files
@@ -91,7 +112,7 @@ impl Directory {
                 return Err(self.failed(reason));
             }
         }
-        Ok((files, unreadable))
+        Ok(found)
     }
 
     fn content(&self, path: &str, is_link: bool) -> Result<Vec<u8>, String> {
@@ -123,7 +144,7 @@ impl Directory {
     /// Changes whenever a file does, as far as its metadata tell; reads no file.
     fn signature(&self) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();
-        let Ok((mut files, _)) = self.files() else { return hasher.finalize() };
+        let Ok(Found { mut files, .. }) = self.files() else { return hasher.finalize() };
         files.sort_by(|a, b| a.path.cmp(&b.path));
         for file in files {
             hasher.update(file.path.as_bytes());
@@ -151,7 +172,7 @@ impl Source for Directory {
     }
 
     fn list(&self) -> Result<Listing, RepositoryError> {
-        let (files, mut listed) = self.files()?;
+        let Found { files, unreadable: mut listed, mut misnamed } = self.files()?;
         let mut bytes = 0;
         for Entry { path, is_link } in files {
             // A folder may be the link that its files are behind.
@@ -163,7 +184,8 @@ impl Source for Directory {
             listed.push(SourceFile { path, content });
         }
         listed.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Listing { revision: None, files: listed })
+        misnamed.sort();
+        Ok(Listing { revision: None, files: listed, misnamed })
     }
 
     fn read(&self, path: &str) -> Option<SourceFile> {

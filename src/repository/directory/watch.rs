@@ -4,6 +4,7 @@
 //! there are other folders to watch. Where the kernel gives no events (its limits are reached), that thread compares the
 //! files' metadata instead, and tries to get events again from time to time.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use notify::event::{AccessKind, AccessMode, CreateKind, EventKind, ModifyKind, RemoveKind};
-use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::{ErrorKind, Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::{Directory, Identity};
 use crate::repository::{Hints, is_of_repository};
@@ -70,6 +71,7 @@ impl Looking {
         let mut watched: Option<Watched> = None;
         let mut signature = None;
         let mut tried: Option<Instant> = None;
+        let mut tried_in_vain = false;
         while !self.flags.stop.load(Ordering::Acquire) {
             let looked_at =
                 self.flags.folders.swap(false, Ordering::AcqRel).then(|| self.directory.folder_identities());
@@ -82,7 +84,14 @@ impl Looking {
             if let (false, true, Some(root)) = (is_current, may_try, root) {
                 tried = Some(Instant::now());
                 // The old watch ends after the new one has begun; what happened before that gave no event.
-                watched = self.watch(root);
+                let found = self.watch(root);
+                // Told once, not at each try.
+                match (&found, std::mem::replace(&mut tried_in_vain, found.is_err())) {
+                    (Err(reason), false) => self.hints.lost(format!("the kernel gives no events: {reason}")),
+                    (Ok(_), true) => tracing::info!("the kernel gives events again"),
+                    _ => {}
+                }
+                watched = found.ok();
                 self.hints.anything();
                 signature = None;
             } else if root.is_none() && watched.take().is_some() {
@@ -99,25 +108,36 @@ impl Looking {
         }
     }
 
-    /// Events of the root and its folders; `None` where the kernel gives none.
-    fn watch(&self, root: Identity) -> Option<Watched> {
-        let folders = self.directory.folder_identities();
-        let path = std::path::absolute(&self.directory.root).ok()?;
+    /// Events of the root and its folders, else why the kernel gives none.
+    fn watch(&self, root: Identity) -> notify::Result<Watched> {
+        let mut folders = self.directory.folder_identities();
+        let path = std::path::absolute(&self.directory.root)?;
         let events = Events { root: path.clone(), hints: Arc::clone(&self.hints), flags: Arc::clone(&self.flags) };
-        let watching = notify::recommended_watcher(move |event| events.take(event)).and_then(|mut watcher| {
-            watcher.watch(&path, RecursiveMode::NonRecursive)?;
-            for (folder, _) in &folders {
-                watcher.watch(&path.join(folder), RecursiveMode::NonRecursive)?;
-            }
-            Ok(watcher)
-        });
-        match watching {
-            Ok(watcher) => Some(Watched { root, folders, _watcher: watcher }),
+        let mut watcher = notify::recommended_watcher(move |event| events.take(event))?;
+        watcher.watch(&path, RecursiveMode::NonRecursive)?;
+        let mut fault = None;
+        folders.retain(|(folder, _)| match watcher.watch(&path.join(folder), RecursiveMode::NonRecursive) {
+            Ok(()) => true,
+            // `lost+found` and the like: what may not be read, or is gone again, gives no events to others either.
+            Err(error) if is_unreadable(&error) => false,
             Err(error) => {
-                self.hints.lost(format!("the kernel gives no events: {error}"));
-                None
+                fault = Some(error);
+                false
             }
+        });
+        match fault {
+            Some(error) => Err(error),
+            None => Ok(Watched { root, folders, _watcher: watcher }),
         }
+    }
+}
+
+/// Whether a watch failed because of what was to be watched, not because of a limit of the kernel.
+fn is_unreadable(error: &notify::Error) -> bool {
+    match &error.kind {
+        ErrorKind::PathNotFound => true,
+        ErrorKind::Io(error) => matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound),
+        _ => false,
     }
 }
 

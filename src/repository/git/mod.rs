@@ -5,18 +5,21 @@ mod program;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use super::{
-    GitLocation, Hints, Listing, MAX_BYTES, MAX_FILE, RepositoryError, Secret, Source, SourceFile, Watch,
+    GitLocation, Hints, Listing, MAX_BYTES, MAX_FILE, RepositoryError, Secret, Source, SourceFile, Watch, is_misnamed,
     is_of_repository, too_large,
 };
 use program::Program;
 
 /// What is fetched is kept under this name.
 const SERVED: &str = "refs/tsdb-ws/served";
+/// How long a command under way may take to end when the source is closed.
+const FAREWELL: Duration = Duration::from_secs(2);
 /// A commit is shown by so many digits.
 const SHOWN_DIGITS: usize = 12;
 
@@ -48,6 +51,7 @@ struct State {
     /// The commit that was listed last.
     commit: String,
     listed: Vec<SourceFile>,
+    misnamed: Vec<String>,
     /// The files of `listed` by their object's name, so that a new commit reads only what it changed.
     objects: BTreeMap<String, Result<Vec<u8>, String>>,
 }
@@ -91,7 +95,7 @@ impl Git {
             "" => reason,
             folder => format!("its commit {} has no folder {folder}: {reason}", short(&commit)),
         })?;
-        let entries = self.entries(&entries)?;
+        let (entries, misnamed) = self.entries(&entries)?;
         let objects = self.objects(&clone, &entries, &state.objects)?;
         let content = |entry: &Entry| match &entry.content {
             Ok(()) => objects.get(&entry.object).cloned().unwrap_or_else(|| Err("its object is missing".to_owned())),
@@ -100,20 +104,24 @@ impl Git {
         state.listed =
             entries.iter().map(|entry| SourceFile { path: entry.path.clone(), content: content(entry) }).collect();
         state.listed.sort_by(|a, b| a.path.cmp(&b.path));
+        state.misnamed = misnamed;
         state.objects = objects;
         state.commit = commit;
         Ok(())
     }
 
-    /// The keyspace files among `<mode> <type> <object> <size>\t<path>\0…`.
-    fn entries(&self, listing: &[u8]) -> Result<Vec<Entry>, String> {
-        let mut entries = Vec::new();
+    /// The keyspace files among `<mode> <type> <object> <size>\t<path>\0…`, and the files that only their names keep from
+    /// being some.
+    fn entries(&self, listing: &[u8]) -> Result<(Vec<Entry>, Vec<String>), String> {
+        let (mut entries, mut misnamed) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         for line in listing.split(|byte| *byte == 0) {
             let Ok(line) = std::str::from_utf8(line) else { continue };
-            let Some((facts, path)) = line.split_once('\t').filter(|(_, path)| is_of_repository(path)) else {
+            let Some((facts, path)) = line.split_once('\t') else { continue };
+            if !is_of_repository(path) {
+                misnamed.extend(is_misnamed(path).then(|| path.to_owned()));
                 continue;
-            };
+            }
             let facts: Vec<&str> = facts.split_whitespace().collect();
             let [mode, _, object, size] = facts[..] else { continue };
             let size: u64 = size.parse().unwrap_or(0);
@@ -134,7 +142,7 @@ impl Git {
         if bytes > MAX_BYTES {
             return Err(format!("its files are larger than {} MiB together", MAX_BYTES >> 20));
         }
-        Ok(entries)
+        Ok((entries, misnamed))
     }
 
     /// The contents of files by object: those that were read before, and the others in one go.
@@ -190,7 +198,11 @@ impl Source for Git {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = |reason| RepositoryError::Unreadable { place: self.place(), reason };
         self.list_commit(&mut state).map_err(failed)?;
-        Ok(Listing { revision: Some(short(&state.commit).to_owned()), files: state.listed.clone() })
+        Ok(Listing {
+            revision: Some(short(&state.commit).to_owned()),
+            files: state.listed.clone(),
+            misnamed: state.misnamed.clone(),
+        })
     }
 
     fn read(&self, path: &str) -> Option<SourceFile> {
@@ -204,6 +216,20 @@ impl Source for Git {
 
     fn watch(self: Arc<Self>, _: Arc<Hints>) -> Option<Watch> {
         None
+    }
+
+    fn close(&self) {
+        // A command under way ends at once, so that its folder is free soon.
+        self.program.stop();
+        let begun = Instant::now();
+        while begun.elapsed() < FAREWELL {
+            match self.state.try_lock() {
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
+                Ok(mut state) => return state.clone = None,
+                Err(TryLockError::Poisoned(state)) => return state.into_inner().clone = None,
+            }
+        }
+        tracing::warn!("git does not end; its temporary folder stays");
     }
 }
 

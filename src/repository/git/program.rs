@@ -5,6 +5,7 @@
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_ANSWER: u64 = 512 << 20;
 /// What of git's own variables an operator may set: none of them leads elsewhere or tells more than it should.
 const KEPT: [&str; 5] = ["GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_EXEC_PATH"];
+/// What is said of a command that nobody wants any more.
+const STOPPED: &str = "the repository is not followed any more";
 /// Of git's own words, so many are repeated.
 const SHOWN_WORDS: usize = 400;
 
@@ -28,13 +31,21 @@ pub struct Program {
     /// The server, as a setting of git's names it; empty for a file.
     server: String,
     credentials: Credentials,
+    /// Set once, when no command is wanted any more.
+    stopped: AtomicBool,
 }
 
 impl Program {
     /// For commands that may reach the repository at `url`.
     pub fn new(url: &str, credentials: Credentials) -> Program {
         let server = Url::parse(url).ok().filter(|url| url.scheme() == "https");
-        Program { server: server.map_or(String::new(), |url| url.origin().ascii_serialization()), credentials }
+        let server = server.map_or(String::new(), |url| url.origin().ascii_serialization());
+        Program { server, credentials, stopped: AtomicBool::new(false) }
+    }
+
+    /// Ends the command under way, and runs no other.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
     }
 
     /// Read anew for each command, so that a token can be renewed while the service runs.
@@ -76,6 +87,9 @@ impl Program {
     /// # Errors
     /// Its own words, or that there is no git.
     pub fn run(&self, repository: &Path, arguments: &[&str], input: Option<&str>) -> Result<Vec<u8>, String> {
+        if self.stopped.load(Ordering::Acquire) {
+            return Err(STOPPED.to_owned());
+        }
         let stdin = match input {
             Some(text) => {
                 Stdio::from(file_of(text).map_err(|error| format!("cannot write a temporary file: {error}"))?)
@@ -96,7 +110,7 @@ impl Program {
         })?;
         let printed = read_on_thread(child.stdout.take());
         let words = read_on_thread(child.stderr.take());
-        let status = wait(&mut child)?;
+        let status = wait(&mut child, &self.stopped)?;
         let late = |_| "git does not close its output".to_owned();
         let printed = printed.recv_timeout(Duration::from_secs(5)).map_err(late)?;
         let words = words.recv_timeout(Duration::from_secs(5)).map_err(late)?;
@@ -144,18 +158,21 @@ fn read_on_thread(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<
     receive
 }
 
-/// Whether a command ended well; one that takes too long is ended.
-fn wait(child: &mut Child) -> Result<bool, String> {
+/// Whether a command ended well; one that takes too long, or that nobody wants any more, is ended.
+fn wait(child: &mut Child, stopped: &AtomicBool) -> Result<bool, String> {
     let begun = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return Ok(status.success()),
-            Ok(None) if begun.elapsed() < TIMEOUT => std::thread::sleep(pause),
+            Ok(None) if begun.elapsed() < TIMEOUT && !stopped.load(Ordering::Acquire) => std::thread::sleep(pause),
             Ok(None) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(format!("git did not end within {} s", TIMEOUT.as_secs()));
+                return Err(match stopped.load(Ordering::Acquire) {
+                    true => STOPPED.to_owned(),
+                    false => format!("git did not end within {} s", TIMEOUT.as_secs()),
+                });
             }
             Err(error) => return Err(format!("cannot wait for git: {error}")),
         }

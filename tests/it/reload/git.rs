@@ -9,8 +9,7 @@ use tsdb_ws::repository::{Credentials, Git, Location, Source};
 
 use crate::support::reload::{Running, bad, git, good, settings, start};
 
-/// Those of `cargo test`; `TSDB_WS_TEST_COMMITS=200` makes more.
-const COMMITS: usize = 25;
+const COMMITS: usize = 200;
 
 struct Remote {
     folder: tempfile::TempDir,
@@ -42,6 +41,16 @@ impl Remote {
         git(&self.work(), &["rev-parse", "HEAD"])
     }
 
+    /// The branch is gone.
+    fn delete(&self) {
+        git(&self.folder.path().join("remote.git"), &["update-ref", "-d", "refs/heads/main"]);
+    }
+
+    /// It is back as it was.
+    fn restore(&self) {
+        git(&self.work(), &["push", "--quiet", "--force", "../remote.git", "HEAD:refs/heads/main"]);
+    }
+
     fn source(&self, fragment: &str) -> Arc<dyn Source> {
         source(&self.folder.path().join("remote.git"), fragment)
     }
@@ -66,8 +75,7 @@ async fn commits_force_pushes_and_a_branch_that_comes_back() {
     remote.write("other.yaml", &good(0));
     remote.push(&[]);
     let running = start(remote.source("main:formulas"), settings()).await.unwrap();
-    let commits = std::env::var("TSDB_WS_TEST_COMMITS").ok().and_then(|count| count.parse().ok()).unwrap_or(COMMITS);
-    for version in 1..=commits {
+    for version in 1..=COMMITS {
         remote.write("shop.yaml", &if version % 3 == 0 { bad(version) } else { good(version) });
         remote.write("other.yaml", &good(version));
         // Every fifth takes the place of the one before.
@@ -79,15 +87,23 @@ async fn commits_force_pushes_and_a_branch_that_comes_back() {
             version % 3 != 0,
             "{version}: a bad one keeps its last good commit"
         );
+        if version % 50 == 0 {
+            let served = running.served();
+            remote.delete();
+            running.controller.poke();
+            running.until("an error", |running| running.controller.status().error.is_some()).await;
+            assert_eq!(running.served(), served);
+            remote.restore();
+        }
     }
     remote.write("shop.yaml", &good(9_999));
     let last = remote.push(&[]);
     running.until("what was pushed without a word", |running| is_at(running, "shop", &last)).await;
     let served = running.served();
-    git(&remote.folder.path().join("remote.git"), &["update-ref", "-d", "refs/heads/main"]);
+    remote.delete();
     running.until("an error", |running| running.controller.status().error.is_some()).await;
     assert_eq!(running.served(), served);
-    git(&remote.work(), &["push", "--quiet", "../remote.git", "HEAD:refs/heads/main"]);
+    remote.restore();
     running.until("recovery", |running| running.controller.status().error.is_none()).await;
     running.until_like(remote.source("main:formulas").as_ref()).await;
     assert_eq!(running.published.snapshot().revision, served["shop"]);

@@ -1,7 +1,7 @@
 //! Many changes under requests: each good one is served soon, no request fails or sees two revisions.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -15,9 +15,11 @@ use tsdb_ws::telemetry::Metrics;
 use crate::support::reload::{Running, bad, good, settings};
 use crate::support::{ask, embedded, point};
 
-/// Those of `cargo test`; `TSDB_WS_TEST_CHANGES=1000` makes more. The times are printed, with `--nocapture`.
-const CHANGES: usize = 120;
-const KEYSPACES: usize = 8;
+/// Half of them broken. The times from written to served are printed, with `--nocapture`.
+const CHANGES: usize = 1_000;
+/// So many pairs of keyspaces change beside one another, the two of a pair at the same instant.
+const LANES: usize = 4;
+const KEYSPACES: usize = 2 * LANES;
 /// Between requests: 200 a second, by all callers together.
 const PAUSE: Duration = Duration::from_millis(20);
 const CALLERS: usize = 4;
@@ -44,9 +46,9 @@ async fn call(service: Arc<Service>, caller: usize, stop: Arc<AtomicBool>, answe
 async fn write(root: &Path, keyspace: usize, version: usize) {
     let path = root.join(format!("k{keyspace}.yaml"));
     let text = if version.is_multiple_of(2) { bad(version) } else { good(version) };
-    match version % 4 {
-        1 => fs::write(path, text).unwrap(),
-        3 => {
+    match version / 2 % 3 {
+        0 => fs::write(path, text).unwrap(),
+        1 => {
             let beside = root.join(format!(".k{keyspace}.new"));
             fs::write(&beside, text).unwrap();
             fs::rename(beside, path).unwrap();
@@ -75,6 +77,19 @@ async fn time_to_live(service: &Service, keyspace: usize, version: usize) -> Dur
     }
 }
 
+/// Changes one pair of keyspaces again and again, in each turn one well and the other badly; how long the good ones took.
+async fn change(root: PathBuf, service: Arc<Service>, lane: usize) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for turn in 1..=CHANGES / 2 / LANES {
+        // Even versions are broken, and no two lanes have one in common.
+        let broken = (turn * LANES + lane) * 2;
+        let (first, second) = (2 * lane + turn % 2, 2 * lane + (turn + 1) % 2);
+        tokio::join!(write(&root, first, broken), write(&root, second, broken + 1));
+        times.push(time_to_live(&service, second, broken + 1).await);
+    }
+    times
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn changes_under_load_are_served_soon_and_no_request_notices() {
     let root = tempfile::tempdir().unwrap();
@@ -91,18 +106,14 @@ async fn changes_under_load_are_served_soon_and_no_request_notices() {
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller| tokio::spawn(call(Arc::clone(&service), caller, Arc::clone(&stop), Arc::clone(&answered))))
         .collect();
-    let changes = std::env::var("TSDB_WS_TEST_CHANGES").ok().and_then(|count| count.parse().ok()).unwrap_or(CHANGES);
+    let lanes: Vec<_> =
+        (0..LANES).map(|lane| tokio::spawn(change(root.path().to_owned(), Arc::clone(&service), lane))).collect();
     let mut times = Vec::new();
-    let mut version = 2;
-    while version < changes + 2 {
-        // Two keyspaces at the same instant: one good, one bad.
-        let (first, second) = (version % KEYSPACES, (version + 3) % KEYSPACES);
-        tokio::join!(write(root.path(), first, version), write(root.path(), second, version + 1));
-        let (keyspace, good) = if version % 2 == 0 { (second, version + 1) } else { (first, version) };
-        times.push(time_to_live(&service, keyspace, good).await);
-        version += 2;
+    for lane in lanes {
+        times.extend(lane.await.unwrap());
     }
-    (0..KEYSPACES).for_each(|i| fs::write(root.path().join(format!("k{i}.yaml")), good(version + i)).unwrap());
+    let last = 10 * CHANGES + 1;
+    (0..KEYSPACES).for_each(|i| fs::write(root.path().join(format!("k{i}.yaml")), good(last + i)).unwrap());
     running.until_like(source.as_ref()).await;
     stop.store(true, Ordering::Relaxed);
     for caller in callers {
@@ -111,7 +122,7 @@ async fn changes_under_load_are_served_soon_and_no_request_notices() {
     times.sort();
     let at = |percent: usize| times[(times.len() - 1) * percent / 100];
     println!(
-        "{changes} changes, {} requests; from written to served: p50 {:?}, p99 {:?}, longest {:?}",
+        "{CHANGES} changes, {} requests; from written to served: p50 {:?}, p99 {:?}, longest {:?}",
         answered.load(Ordering::Relaxed),
         at(50),
         at(99),

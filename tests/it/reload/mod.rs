@@ -3,6 +3,7 @@
 mod directory;
 mod git;
 mod load;
+mod process;
 mod simulation;
 mod webhook;
 
@@ -96,6 +97,32 @@ async fn a_repository_that_vanishes_or_turns_empty_is_an_error_and_recovers() {
     running.until("recovery", |running| running.controller.status().error.is_none()).await;
     assert_eq!(running.served(), before);
     assert_eq!(running.metric("tsdb_ws_repository_healthy "), 1.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_file_in_the_place_of_all_good_ones_takes_nothing_away() {
+    let (source, running) = simulated(&[("shop.yaml", good(1)), ("other.yaml", good(1))]).await;
+    let before = running.served();
+    source.write("store.yaml", &bad(2));
+    source.remove("shop.yaml");
+    source.remove("other.yaml");
+    ["store.yaml", "shop.yaml", "other.yaml"]
+        .iter()
+        .for_each(|path| source.hints.lock().unwrap().as_ref().unwrap().file(path, true));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(running.served(), before, "a fresh start would serve nothing");
+    let reloaded = running.controller.reload().await.unwrap();
+    assert_eq!((reloaded.keyspaces, reloaded.broken), (2, vec!["store".to_owned()]));
+    let status = running.controller.status();
+    assert_eq!(status.keyspaces["shop"].state, KeyspaceState::Leaving);
+    assert_eq!(status.keyspaces["store"].state, KeyspaceState::Broken);
+    assert!(status.error.as_ref().unwrap().contains("no keyspace that a simulation holds is good"), "{status:?}");
+    // Once it is mended, what it took the place of may go: at once where somebody asks for it.
+    source.write("store.yaml", &good(3));
+    let reloaded = running.controller.reload().await.unwrap();
+    assert_eq!((reloaded.keyspaces, reloaded.broken), (1, Vec::new()));
+    assert_eq!(running.served().into_keys().collect::<Vec<_>>(), ["store"]);
+    assert_eq!(running.controller.status().error, None);
 }
 
 #[tokio::test(start_paused = true)]
