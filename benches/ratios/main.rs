@@ -8,6 +8,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod evaluate;
+// Shared with other benches, each of which uses a part of it.
+#[allow(dead_code)]
 mod measure;
 mod plan;
 

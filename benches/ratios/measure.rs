@@ -15,6 +15,11 @@ impl<'a> Contestant<'a> {
         Contestant { name, run: Box::new(run), seconds: Vec::new() }
     }
 
+    /// What it is called.
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
     /// Its times, in seconds or, with a scale, in parts of them.
     pub fn times(&self, scale: f64) -> Quartiles {
         quartiles(self.seconds.iter().map(|seconds| seconds * scale).collect())
@@ -33,6 +38,13 @@ pub struct Quartiles {
     high: f64,
 }
 
+impl Quartiles {
+    /// All of them through what grows with its argument.
+    pub fn map(self, f: impl Fn(f64) -> f64) -> Quartiles {
+        Quartiles { low: f(self.low), median: f(self.median), high: f(self.high) }
+    }
+}
+
 /// Times all of them in turns, after one round that is not counted, and prints the medians.
 pub fn take_turns(contestants: &mut [Contestant<'_>], rounds: usize) {
     for round in 0..=rounds {
@@ -48,6 +60,11 @@ pub fn take_turns(contestants: &mut [Contestant<'_>], rounds: usize) {
         let Quartiles { low, median, high } = contestant.times(1e3);
         println!("  {:<44} {median:>10.3} ms ({low:.3} to {high:.3})", contestant.name);
     }
+}
+
+/// Prints a ratio.
+pub fn tell(what: &str, Quartiles { low, median, high }: Quartiles) {
+    println!("  {what:<44} {median:>10.3}    ({low:.3} to {high:.3})");
 }
 
 /// Prints a ratio beside what it must not be over.

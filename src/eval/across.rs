@@ -4,38 +4,86 @@ use std::borrow::Cow;
 
 use super::operand::Operand;
 use crate::formula::Function;
+use crate::series::column::any_null;
 
 /// One series from several: `sum_by`, `avg_by`, `min_by`, `max_by`, `count_by`. Buckets from `past` on have not begun, and are
 /// not counted.
 pub fn fold(function: Function, members: &[&Operand], len: usize, past: usize) -> Operand {
-    let mut values = vec![0.0_f64; len];
-    let mut counts = vec![0_u32; len];
+    let mut folded = match function {
+        Function::MinBy => Folded::new(f64::INFINITY, len),
+        Function::MaxBy => Folded::new(f64::NEG_INFINITY, len),
+        // Adding it changes nothing, not even the sign of a zero.
+        _ => Folded::new(-0.0, len),
+    };
     for member in members {
         let member = member.values(len);
         match function {
-            Function::MinBy => add(&mut values, &mut counts, &member, f64::min),
-            Function::MaxBy => add(&mut values, &mut counts, &member, f64::max),
-            _ => add(&mut values, &mut counts, &member, |sum, value| sum + value),
+            Function::MinBy => folded.add(&member, |least, value| if value < least { value } else { least }),
+            Function::MaxBy => folded.add(&member, |greatest, value| if value > greatest { value } else { greatest }),
+            Function::CountBy => {
+                folded.count(&member);
+            }
+            _ => folded.add(&member, |sum, value| sum + value),
         }
     }
-    for (index, (value, count)) in values.iter_mut().zip(&counts).enumerate() {
-        *value = match (function, *count) {
-            (Function::CountBy, count) if index < past || count > 0 => f64::from(count),
-            (_, 0) => f64::NAN,
-            (Function::AvgBy, count) => *value / f64::from(count),
-            _ => *value,
-        };
-    }
+    let values = folded.finish(function, past);
     let undefined = marks(members, &values);
     Operand::settled(values, undefined)
 }
 
-/// Adds the values of one series; the first of a bucket stands for itself.
-fn add(values: &mut [f64], counts: &mut [u32], member: &[f64], f: impl Fn(f64, f64) -> f64) {
-    for ((folded, count), value) in values.iter_mut().zip(counts).zip(member) {
-        let next = if *count == 0 { *value } else { f(*folded, *value) };
-        *folded = if value.is_nan() { *folded } else { next };
-        *count += u32::from(!value.is_nan());
+/// What several series come to so far.
+struct Folded {
+    /// What a series without a value adds.
+    nothing: f64,
+    values: Vec<f64>,
+    /// How many series have no null.
+    whole: u32,
+    /// How many of the others have a value; empty where there is no other.
+    counts: Vec<u32>,
+}
+
+impl Folded {
+    fn new(nothing: f64, len: usize) -> Folded {
+        Folded { nothing, values: vec![nothing; len], whole: 0, counts: Vec::new() }
+    }
+
+    /// Adds the values of one series.
+    fn add(&mut self, member: &[f64], f: impl Fn(f64, f64) -> f64) {
+        let nothing = self.nothing;
+        match self.count(member) {
+            true => self.values.iter_mut().zip(member).for_each(|(folded, value)| *folded = f(*folded, *value)),
+            false => {
+                for (folded, value) in self.values.iter_mut().zip(member) {
+                    *folded = f(*folded, if value.is_nan() { nothing } else { *value });
+                }
+            }
+        }
+    }
+
+    /// Counts the values of one series. True: it has no null.
+    fn count(&mut self, member: &[f64]) -> bool {
+        let whole = !any_null(member);
+        if whole {
+            self.whole += 1;
+        } else {
+            self.counts.resize(self.values.len(), 0);
+            self.counts.iter_mut().zip(member).for_each(|(count, value)| *count += u32::from(!value.is_nan()));
+        }
+        whole
+    }
+
+    fn finish(self, function: Function, past: usize) -> Vec<f64> {
+        let Folded { mut values, whole, mut counts, .. } = self;
+        counts.resize(values.len(), 0);
+        for (index, (value, count)) in values.iter_mut().zip(counts).enumerate() {
+            *value = match (function, whole + count) {
+                (Function::CountBy, count) if index < past || count > 0 => f64::from(count),
+                (_, 0) => f64::NAN,
+                (Function::AvgBy, count) => *value / f64::from(count),
+                _ => *value,
+            };
+        }
+        values
     }
 }
 

@@ -11,6 +11,7 @@ use super::standing::Found;
 use super::tree::{Scratch, Tree};
 use super::{Chosen, Evaluated, Evaluation, Extent, Frame, Input, NodeId, Op, Program, across, window};
 use crate::formula::Function;
+use crate::series::column::any_null;
 use crate::series::{Column, Fill, TimeAxis};
 
 /// Runs a program.
@@ -194,6 +195,9 @@ impl Run<'_> {
                     |group: u32, scratch: &mut Scratch| quotient.evaluate(&[self.cell(*a, group), &sum], len, scratch);
                 groups.iter().map(|group| (*group, part(*group, &mut scratch))).collect()
             }
+            (Op::Offset(a, rows), _) if window::is_whole(rows, self.len(a.0 as usize)) => {
+                groups.iter().map(|group| (*group, self.cell(*a, *group).clone())).collect()
+            }
             _ => groups.iter().map(|group| (*group, self.value(index, *group))).collect(),
         };
         self.scratch = scratch;
@@ -208,8 +212,11 @@ impl Run<'_> {
             Op::Input { input, fill, .. } => {
                 let groups = &self.inputs[*input].groups;
                 let key = &self.groups.of(index).keys[group as usize];
-                let found = groups.binary_search_by(|(other, _)| other.cmp(key)).ok().map(|place| &groups[place].1);
-                filled(found, len, *fill, past)
+                // Where all of its groups are asked for, a group's number is its place.
+                let place =
+                    Some(group as usize).filter(|place| groups.get(*place).is_some_and(|(other, _)| other == key));
+                let place = place.or_else(|| groups.binary_search_by(|(other, _)| other.cmp(key)).ok());
+                filled(place.map(|place| &groups[place].1), len, *fill, past)
             }
             Op::Moving(..) | Op::Cumulative(_) | Op::Delta(_) if self.whole => Operand::NULL,
             Op::Moving(function, a, width) => window::moving(*function, self.cell(*a, group), *width, len, past),
@@ -266,7 +273,7 @@ fn filled(column: Option<&Arc<Column>>, len: usize, fill: Fill, past: usize) -> 
         let empty = Column { values: vec![f64::NAN; len], undefined: None };
         return filled(Some(&Arc::new(empty)), len, fill, past);
     };
-    if fill == Fill::None || column.values.iter().all(|value| !value.is_nan()) {
+    if fill == Fill::None || !any_null(&column.values) {
         return Operand::Column(Arc::clone(column));
     }
     let mut column = Column::clone(column);

@@ -14,7 +14,7 @@ pub struct Column {
 impl Column {
     /// A column of values of which those that are infinite, since something overflowed, become undefined nulls.
     pub fn settled(mut values: Vec<f64>, mut undefined: Option<Vec<bool>>) -> Column {
-        if values.iter().any(|value| value.is_infinite()) {
+        if any(&values, f64::is_infinite) {
             let len = values.len();
             let marks = undefined.get_or_insert_with(|| vec![false; len]);
             for (value, mark) in values.iter_mut().zip(marks).filter(|(value, _)| value.is_infinite()) {
@@ -45,4 +45,17 @@ impl Column {
         }
         runs
     }
+}
+
+/// Whether there is a null among values.
+pub fn any_null(values: &[f64]) -> bool {
+    any(values, f64::is_nan)
+}
+
+/// Values that are looked at together before it is asked whether one of them was found: a loop that may end at any value cannot
+/// be made of vector instructions.
+const TOGETHER: usize = 64;
+
+fn any(values: &[f64], is: impl Fn(f64) -> bool) -> bool {
+    values.chunks(TOGETHER).any(|values| values.iter().fold(false, |any, value| any | is(*value)))
 }
