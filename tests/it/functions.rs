@@ -15,7 +15,7 @@ fn every_case_of_the_test_file_holds() {
     let run = Command::new(env!("CARGO_BIN_EXE_tsdb-ws")).args(["test", folder]).output().unwrap();
     let told = String::from_utf8_lossy(&run.stdout);
     assert_eq!(run.status.code(), Some(0), "{told}");
-    assert!(told.contains("28 passed, 0 failed"), "{told}");
+    assert!(told.contains("54 passed, 0 failed"), "{told}");
 }
 
 fn points() -> Vec<Point> {

@@ -3,13 +3,18 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
+use jiff::ToSpan;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tsdb_ws::series::Point;
 
 pub const MINUTE: i64 = 60_000;
 /// Aligned to every step that the law asks for, also 7 m.
-pub const START: i64 = 1_700_000_000_000 / (420 * MINUTE) * (420 * MINUTE);
+pub const START: i64 = 1_790_000_000_000 / (420 * MINUTE) * (420 * MINUTE);
+const DAY: i64 = 24 * 60 * MINUTE;
 
 /// A small deterministic generator (splitmix64), so that a seed is a whole case.
 pub struct Dice(pub u64);
@@ -37,7 +42,7 @@ pub struct Metric {
     pub series: String,
     pub filter: Option<Vec<&'static str>>,
     pub aggregate: &'static str,
-    pub gauge: bool,
+    pub kind: &'static str,
     pub fill: &'static str,
     pub group_by: &'static [&'static str],
 }
@@ -67,9 +72,49 @@ pub struct Case {
     pub points: Vec<Point>,
     pub from: i64,
     pub to: i64,
-    pub step: &'static str,
+    pub step: Step,
+    pub timezone: &'static str,
     pub now: i64,
 }
+
+/// A step, and the unit in which windows and offsets of it are written.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    pub text: &'static str,
+    unit: &'static str,
+    /// Of the unit.
+    count: i64,
+    /// For steps of the calendar.
+    days: Option<i64>,
+}
+
+const EXACT: [Step; 4] = [
+    Step { text: "1m", unit: "m", count: 1, days: None },
+    Step { text: "2m", unit: "m", count: 2, days: None },
+    Step { text: "7m", unit: "m", count: 7, days: None },
+    Step { text: "1h", unit: "m", count: 60, days: None },
+];
+const CALENDAR: [Step; 4] = [
+    Step { text: "1d", unit: "d", count: 1, days: Some(1) },
+    Step { text: "1d", unit: "d", count: 1, days: Some(1) },
+    Step { text: "2d", unit: "d", count: 2, days: Some(2) },
+    Step { text: "1w", unit: "w", count: 1, days: Some(7) },
+];
+/// Zones and dates on which their clocks change; none of them lacks a date.
+const CHANGES: [(&str, &str); 12] = [
+    ("America/New_York", "2026-03-08"),
+    ("America/New_York", "2026-11-01"),
+    ("Europe/Berlin", "2026-03-29"),
+    ("Europe/Berlin", "2026-10-25"),
+    ("Australia/Lord_Howe", "2026-04-05"),
+    ("Australia/Lord_Howe", "2026-10-04"),
+    ("Africa/Cairo", "2026-04-24"),
+    ("Africa/Cairo", "2026-10-29"),
+    ("Asia/Beirut", "2026-03-29"),
+    ("Asia/Beirut", "2026-10-24"),
+    ("America/Havana", "2026-03-08"),
+    ("America/Havana", "2026-11-01"),
+];
 
 /// Tag sets that can all be joined with one another.
 const TAG_SETS: [&[&str]; 3] = [&[], &["a"], &["a", "b"]];
@@ -86,25 +131,38 @@ impl Case {
             let expr = random_expr(&mut dice, &Named { metrics: &metrics, formulas: &formulas }, 4);
             formulas.push((format!("f{i}"), expr));
         }
-        let points = random_points(&mut dice, prefix);
-        let step = dice.pick(&["1m", "2m", "7m", "1h"]);
-        let from = START + dice.below(20) as i64 * MINUTE - 5 * MINUTE;
-        let to = from + (1 + dice.below(45) as i64) * MINUTE;
-        let now = if dice.below(3) == 0 { from + dice.below(40) as i64 * MINUTE } else { to + 3_600_000 };
-        Case { metrics, formulas, points, from, to, step, now }
+        // A tick is what points and ranges are laid out by: a minute, or half a day around a change of the clocks.
+        let calendar = dice.below(3) == 0;
+        let (step, timezone, start, tick) = match calendar {
+            false => (dice.pick(&EXACT), "UTC", START, MINUTE),
+            true => {
+                let (zone, date) = dice.pick(&CHANGES);
+                (
+                    dice.pick(&CALENDAR),
+                    zone,
+                    first_instant(date.parse().unwrap(), &TimeZone::get(zone).unwrap()),
+                    DAY / 2,
+                )
+            }
+        };
+        let points = random_points(&mut dice, prefix, start, tick);
+        let from = start + (dice.below(20) as i64 - 5) * tick + if calendar { dice.below(1_000) as i64 } else { 0 };
+        let to = from + (1 + dice.below(45) as i64) * tick;
+        let now = if dice.below(3) == 0 { from + dice.below(40) as i64 * tick } else { to + 60 * tick };
+        Case { metrics, formulas, points, from, to, step, timezone, now }
     }
 
     /// The keyspace file.
     pub fn keyspace(&self) -> String {
         let metrics = self.metrics.iter().map(|(name, metric)| {
             let mut spec = json!({ "series": metric.series, "aggregate": metric.aggregate, "fill": metric.fill,
-                "kind": if metric.gauge { "gauge" } else { "delta" }, "group_by": metric.group_by });
+                "kind": metric.kind, "group_by": metric.group_by });
             if let Some(filter) = &metric.filter {
                 spec["tags"] = json!({ "a": filter });
             }
             (name.clone(), spec)
         });
-        let print = |expr: &Expr| print(expr, self.step_minutes());
+        let print = |expr: &Expr| print(expr, self.step);
         let formulas = self.formulas.iter().map(|(name, expr)| (name.clone(), json!({ "expr": print(expr) })));
         json!({ "metrics": metrics.collect::<BTreeMap<_, _>>(), "formulas": formulas.collect::<BTreeMap<_, _>>() })
             .to_string()
@@ -112,28 +170,18 @@ impl Case {
 
     /// The request for some of the formulas.
     pub fn request(&self, formulas: &[&str]) -> Value {
-        json!({ "formulas": formulas, "from": self.from, "to": self.to, "step": self.step, "summary": true })
+        json!({ "formulas": formulas, "from": self.from, "to": self.to, "step": self.step.text,
+            "timezone": self.timezone, "summary": true })
     }
 
     pub fn formula_names(&self) -> Vec<&str> {
         self.formulas.iter().map(|(name, _)| name.as_str()).collect()
     }
 
-    fn step_minutes(&self) -> i64 {
-        match self.step {
-            "1m" => 1,
-            "2m" => 2,
-            "7m" => 7,
-            _ => 60,
-        }
-    }
-
     /// What each formula comes to: by tags, the values, undefined marks and summary.
     pub fn expected(&self, formula: &str) -> BTreeMap<Vec<String>, Expected> {
-        let step = self.step_minutes() * MINUTE;
-        let first = self.from.div_euclid(step) * step;
-        let count = (self.to - first + step - 1) / step;
-        let reference = Reference { case: self, first, step, tops: RefCell::default(), memo: RefCell::default() };
+        let reference = Reference::new(self);
+        let count = (1..).find(|bucket| reference.start(*bucket) >= self.to).unwrap();
         let frame = Frame { low: 0, own: 0, high: count };
         let expr = Expr::Ref(formula.to_owned());
         let tags = reference.tags(&expr);
@@ -164,11 +212,12 @@ pub struct Cell {
 type Group = BTreeMap<&'static str, String>;
 
 fn random_metric(dice: &mut Dice, prefix: &str) -> Metric {
+    let kind = dice.pick(&["delta", "delta", "gauge", "gauge", "counter"]);
     Metric {
         series: format!("{prefix}s{}", dice.below(4)),
         filter: (dice.below(3) == 0).then(|| dice.pick(&[vec!["x"], vec!["x", "y"], vec!["z"]])),
-        aggregate: dice.pick(&AGGREGATES),
-        gauge: dice.below(2) == 0,
+        aggregate: if kind == "counter" { "sum" } else { dice.pick(&AGGREGATES) },
+        kind,
         fill: dice.pick(&["zero", "none", "previous"]),
         group_by: dice.pick(&TAG_SETS),
     }
@@ -198,7 +247,8 @@ fn random_function(dice: &mut Dice, named: &Named<'_>, depth: usize) -> Expr {
     match dice.below(13) {
         0..=3 => {
             let name = dice.pick(&["moving_avg", "moving_sum", "moving_min", "moving_max"]);
-            Expr::Time(name, inner, 1 + dice.below(4) as i64)
+            let longest = if dice.below(4) == 0 { 40 } else { 4 };
+            Expr::Time(name, inner, 1 + dice.below(longest) as i64)
         }
         4 => Expr::Time("cumulative", inner, 0),
         5 => Expr::Time("delta", inner, 0),
@@ -254,7 +304,7 @@ fn random_expr(dice: &mut Dice, named: &Named<'_>, depth: usize) -> Expr {
     }
 }
 
-fn random_points(dice: &mut Dice, prefix: &str) -> Vec<Point> {
+fn random_points(dice: &mut Dice, prefix: &str, start: i64, tick: i64) -> Vec<Point> {
     let mut points = BTreeMap::new();
     for _ in 0..dice.below(200) {
         let mut tags = BTreeMap::new();
@@ -267,7 +317,7 @@ fn random_points(dice: &mut Dice, prefix: &str) -> Vec<Point> {
             tags.insert("b".to_owned(), b.to_owned());
         }
         let series = format!("{prefix}s{}", dice.below(4));
-        let timestamp = START - 10 * MINUTE + dice.below(90) as i64 * 30_000;
+        let timestamp = start - 10 * tick + dice.below(90) as i64 * tick / 2;
         let value = dice.below(41) as f64 - 10.0;
         points.insert((series, tags, timestamp), value);
     }
@@ -275,8 +325,8 @@ fn random_points(dice: &mut Dice, prefix: &str) -> Vec<Point> {
 }
 
 /// The text of an expression, with parentheses everywhere.
-pub fn print(expr: &Expr, step_minutes: i64) -> String {
-    let print = |expr: &Expr| print(expr, step_minutes);
+pub fn print(expr: &Expr, step: Step) -> String {
+    let print = |expr: &Expr| print(expr, step);
     match expr {
         Expr::Number(number) => number.to_string(),
         Expr::Null => "null".to_owned(),
@@ -285,7 +335,7 @@ pub fn print(expr: &Expr, step_minutes: i64) -> String {
         Expr::Binary(op, a, b) => format!("({} {op} {})", print(a), print(b)),
         Expr::Call(name, args) => format!("{name}({})", args.iter().map(print).collect::<Vec<_>>().join(", ")),
         Expr::Time(name, a, 0) => format!("{name}({})", print(a)),
-        Expr::Time(name, a, steps) => format!("{name}({}, \"{}m\")", print(a), steps * step_minutes),
+        Expr::Time(name, a, steps) => format!("{name}({}, \"{}{}\")", print(a), steps * step.count, step.unit),
         Expr::Fold(name, a, tags) => {
             let tags: String = tags.iter().map(|tag| format!(", \"{tag}\"")).collect();
             format!("{name}({}{tags})", print(a))
@@ -350,18 +400,73 @@ enum At {
 }
 
 type Asked = (*const Expr, Group, At, Frame);
+type Groups = Rc<BTreeSet<Group>>;
 
 /// Plain evaluation: each value from its operands' values, nothing columnar; what was found out is remembered, or deep
 /// formulas would take for ever.
 struct Reference<'a> {
     case: &'a Case,
-    first: i64,
-    step: i64,
+    buckets: Buckets,
+    starts: RefCell<HashMap<i64, i64>>,
     tops: RefCell<HashMap<(*const Expr, Frame), BTreeSet<Group>>>,
+    keys: RefCell<HashMap<(*const Expr, Frame), Groups>>,
     memo: RefCell<HashMap<Asked, Cell>>,
 }
 
+/// Where buckets begin, bucket 0 being the first of the answer.
+enum Buckets {
+    Exact {
+        first: i64,
+        length: i64,
+    },
+    /// By local dates.
+    Calendar {
+        first: Date,
+        days: i64,
+        zone: TimeZone,
+    },
+}
+
+impl Buckets {
+    fn new(case: &Case) -> Buckets {
+        let Some(days) = case.step.days else {
+            let length = case.step.count * MINUTE;
+            return Buckets::Exact { first: case.from.div_euclid(length) * length, length };
+        };
+        let from = jiff::Timestamp::from_millisecond(case.from).unwrap();
+        let zone = TimeZone::get(case.timezone).unwrap();
+        let date = from.to_zoned_datetime(zone.clone()).date();
+        // Two days are counted from 1970-01-01, weeks from a Monday.
+        let origin: Date = if days == 7 { "1970-01-05" } else { "1970-01-01" }.parse().unwrap();
+        let since = i64::from(origin.until(date).unwrap().get_days());
+        Buckets::Calendar { first: date - (since.rem_euclid(days)).days(), days, zone }
+    }
+
+    fn start(&self, bucket: i64) -> i64 {
+        match self {
+            Buckets::Exact { first, length } => first + bucket * length,
+            Buckets::Calendar { first, days, zone } => first_instant(*first + (bucket * days).days(), zone),
+        }
+    }
+}
+
+/// When a date begins: at midnight, or where the clocks skip it, when they go on.
+fn first_instant(date: Date, zone: &TimeZone) -> i64 {
+    date.to_zoned_datetime(zone.clone()).unwrap().timestamp().as_millisecond()
+}
+
 impl Reference<'_> {
+    fn new(case: &Case) -> Reference<'_> {
+        Reference {
+            case,
+            buckets: Buckets::new(case),
+            starts: RefCell::default(),
+            tops: RefCell::default(),
+            keys: RefCell::default(),
+            memo: RefCell::default(),
+        }
+    }
+
     fn formula(&self, name: &str) -> &Expr {
         self.case.formulas.iter().find(|(formula, _)| formula == name).map(|(_, expr)| expr).unwrap()
     }
@@ -376,7 +481,7 @@ impl Reference<'_> {
     }
 
     fn start(&self, bucket: i64) -> i64 {
-        self.first + bucket * self.step
+        *self.starts.borrow_mut().entry(bucket).or_insert_with(|| self.buckets.start(bucket))
     }
 
     fn tags(&self, expr: &Expr) -> Vec<&'static str> {
@@ -393,12 +498,22 @@ impl Reference<'_> {
         }
     }
 
-    fn keys(&self, expr: &Expr, frame: Frame) -> BTreeSet<Group> {
+    fn keys(&self, expr: &Expr, frame: Frame) -> Groups {
+        let asked = (std::ptr::from_ref(expr), frame);
+        if let Some(known) = self.keys.borrow().get(&asked) {
+            return Rc::clone(known);
+        }
+        let found = Rc::new(self.find_keys(expr, frame));
+        self.keys.borrow_mut().insert(asked, Rc::clone(&found));
+        found
+    }
+
+    fn find_keys(&self, expr: &Expr, frame: Frame) -> BTreeSet<Group> {
         let inside = self.inside(expr, frame);
         match expr {
             Expr::Number(_) | Expr::Null => BTreeSet::from([Group::new()]),
             Expr::Ref(name) => match self.case.metrics.get(name) {
-                None => self.keys(self.formula(name), frame),
+                None => BTreeSet::clone(&self.keys(self.formula(name), frame)),
                 Some(metric) if metric.group_by.is_empty() => BTreeSet::from([Group::new()]),
                 Some(metric) => {
                     let read = self.start(frame.low)..self.start(frame.high);
@@ -406,21 +521,22 @@ impl Reference<'_> {
                     points.map(|point| group_of(point, metric.group_by)).collect()
                 }
             },
-            Expr::Time(_, a, _) | Expr::Share(a) => self.keys(a, inside),
+            Expr::Time(_, a, _) | Expr::Share(a) => BTreeSet::clone(&self.keys(a, inside)),
             Expr::Fold(_, a, tags) => self.keys(a, inside).iter().map(|group| project(group, tags)).collect(),
             Expr::Top(a, count) => self.top(expr, a, *count, frame),
             Expr::Against("baseline", a, tag, value) => {
-                let of_baseline = |group: &Group| group[tag] == *value;
+                let of_baseline = |group: &&Group| group[tag] == *value;
                 let rest = |group: Group| group.into_iter().filter(|(other, _)| other != tag).collect();
-                self.keys(a, inside).into_iter().filter(of_baseline).map(rest).collect()
+                self.keys(a, inside).iter().filter(of_baseline).cloned().map(rest).collect()
             }
             Expr::Against(_, a, ..) => {
-                self.keys(a, inside).into_iter().filter(|group| self.supplies(expr, group, frame)).collect()
+                self.keys(a, inside).iter().filter(|group| self.supplies(expr, group, frame)).cloned().collect()
             }
             Expr::Unary(..) | Expr::Binary(..) | Expr::Call(..) => {
                 let tags = self.tags(expr);
                 let whole = operands(expr).into_iter().filter(|operand| self.tags(operand) == tags);
-                let mut candidates: BTreeSet<Group> = whole.flat_map(|operand| self.keys(operand, frame)).collect();
+                let mut candidates: BTreeSet<Group> =
+                    whole.flat_map(|operand| BTreeSet::clone(&self.keys(operand, frame))).collect();
                 if operands(expr).is_empty() {
                     candidates.insert(Group::new());
                 }
@@ -441,7 +557,8 @@ impl Reference<'_> {
                 (frame.own..frame.high).filter_map(|bucket| self.value(a, group, At::Bucket(bucket), frame).value);
             values.reduce(|sum, value| sum + value).unwrap_or(f64::NEG_INFINITY)
         };
-        let mut ranked: Vec<(f64, Group)> = self.keys(a, frame).into_iter().map(|group| (sum(&group), group)).collect();
+        let mut ranked: Vec<(f64, Group)> =
+            self.keys(a, frame).iter().map(|group| (sum(group), group.clone())).collect();
         ranked.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         let best: BTreeSet<Group> = ranked.into_iter().take(count).map(|(_, group)| group).collect();
         self.tops.borrow_mut().insert(asked, best.clone());
@@ -476,7 +593,7 @@ impl Reference<'_> {
 
     /// The series of `a` that are folded into a group.
     fn members(&self, a: &Expr, group: &Group, tags: &[&'static str], frame: Frame) -> Vec<Group> {
-        self.keys(a, frame).into_iter().filter(|member| project(member, tags) == *group).collect()
+        self.keys(a, frame).iter().filter(|member| project(member, tags) == *group).cloned().collect()
     }
 
     /// A group of which `a` has no series: its other tags are missing.
@@ -579,7 +696,7 @@ impl Reference<'_> {
     fn time(&self, name: &str, a: &Expr, steps: i64, group: &Group, at: At, frame: Frame, inside: Frame) -> Cell {
         let of = |at: At| self.value(a, group, at, inside);
         let At::Bucket(bucket) = at else {
-            let seconds = (frame.high - frame.own) as f64 * self.step as f64 / 1000.0;
+            let seconds = (self.start(frame.high) - self.start(frame.own)) as f64 / 1000.0;
             return match name {
                 "rate" => strict(&[of(at)], |v| v[0] / seconds),
                 "offset" => of(at),
@@ -589,7 +706,10 @@ impl Reference<'_> {
         let past = self.start(bucket) <= self.case.now;
         let window = |first: i64| -> Vec<Cell> { (first..=bucket).map(|bucket| of(At::Bucket(bucket))).collect() };
         match name {
-            "rate" => strict(&[of(at)], |v| v[0] / (self.step as f64 / 1000.0)),
+            "rate" => {
+                let seconds = (self.start(bucket + 1) - self.start(bucket)) as f64 / 1000.0;
+                strict(&[of(at)], |v| v[0] / seconds)
+            }
             "offset" => of(At::Bucket(bucket - steps)),
             "delta" => strict(&window(bucket - 1), |v| v[1] - v[0]),
             _ if !past => cell(None, false),
@@ -605,6 +725,10 @@ impl Reference<'_> {
         let within = |start: i64, end: i64| {
             let inside =
                 |p: &&Point| p.timestamp >= start && p.timestamp < end && group_of(p, metric.group_by) == *group;
+            if metric.kind == "counter" {
+                let points = self.points(metric).filter(inside);
+                return points.filter_map(|point| self.increase(point, frame)).reduce(|sum, increase| sum + increase);
+            }
             let points: Vec<&Point> = self.points(metric).filter(inside).collect();
             aggregate(metric.aggregate, &points)
         };
@@ -620,6 +744,17 @@ impl Reference<'_> {
             _ => None,
         });
         cell(value, false)
+    }
+
+    /// What a point of a counter adds over the one before it of its stored series, which is sought in what is read and at most
+    /// five minutes before.
+    fn increase(&self, point: &Point, frame: Frame) -> Option<f64> {
+        let sought = self.start(frame.low) - 5 * MINUTE..point.timestamp;
+        let earlier = self.case.points.iter().filter(|other| {
+            (&other.series, &other.tags) == (&point.series, &point.tags) && sought.contains(&other.timestamp)
+        });
+        let before = earlier.max_by_key(|other| other.timestamp)?.value;
+        Some(if point.value >= before { point.value - before } else { point.value })
     }
 }
 

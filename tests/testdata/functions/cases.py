@@ -19,13 +19,56 @@ POINTS = pd.DataFrame({
     "one": [N, N, N, N, N, N, N, N, 10, N, N, N],  # a single point
     "zeros": [0] * 12,
 })
+# Of another metric, with groups that the first lacks and without some that it has.
+OTHER = pd.DataFrame({
+    "control": [1, 2, 0, 0, 1, 1, 4, N, 5, 0, 2, N],
+    "gaps": [N, N, N, N, N, N, 3, N, N, 0, N, N],
+    "new": [N, N, N, N, N, N, 1, N, 2, N, 0, 7],
+})
 FILLS = {"none": lambda x: x, "zero": lambda x: x.fillna(0), "held": lambda x: x.ffill()}
 
 
-def read(fill, before=0, shift=0):
+def read(fill, before=0, shift=0, points=POINTS):
     """What is read of the minutes from `before` minutes before the range on, all `shift` minutes earlier, and filled."""
-    x = POINTS.iloc[LEAD - before - shift:LEAD + LEN - shift].reset_index(drop=True)
+    x = points.iloc[LEAD - before - shift:LEAD + LEN - shift].reset_index(drop=True)
     return FILLS[fill](x[[c for c in x if x[c].notna().any()]])
+
+
+def undefined(found, *operands):
+    """Infinite where a result is not finite though no operand is null."""
+    found = found.copy()
+    strange = ~np.isfinite(found)
+    for operand in operands:
+        strange &= operand.notna()
+    return found.mask(strange, np.inf)
+
+
+def point(function):
+    """A function of each value by itself."""
+    return lambda fill: undefined(function(read(fill)), read(fill))
+
+
+def both(function):
+    """Of two metrics joined by their groups: one that fills with zero is worth that where it lacks a group, else the group is
+    left out."""
+    def compute(fill):
+        x, y = read(fill), read(fill, points=OTHER)
+        groups = x.columns.union(y.columns) if fill == "zero" else x.columns.intersection(y.columns)
+        x, y = (side.reindex(columns=groups, fill_value=0.0).astype(float) for side in (x, y))
+        return undefined(function(x, y), x, y)
+    return compute
+
+
+def first_there(fill):
+    x, y = read(fill), read(fill, points=OTHER)
+    groups = x.columns.union(y.columns)
+    return x.reindex(columns=groups).combine_first(y.reindex(columns=groups)).fillna(-1)
+
+
+def by_sum(fill):
+    x, total = read(fill), read(fill, points=OTHER).sum(axis=1, min_count=1)
+    totals = pd.DataFrame({group: total for group in x})
+    return undefined(x / totals, x, totals)
 
 
 def moving(fold, width):
@@ -74,12 +117,40 @@ CASES = {
     'lift(M, "v", "control")': lift,
     "coalesce(M, -1)": lambda fill: read(fill).fillna(-1),
     "if(M > 2, M, 0)": lambda fill: read(fill).where(read(fill).isna() | (read(fill) > 2), 0),
-    "M / M": lambda fill: read(fill) / read(fill),
+    "M / M": point(lambda x: x / x),
+    "abs(M)": point(np.abs),
+    "-M": point(lambda x: -x),
+    "!M": point(lambda x: (x == 0).where(x.notna()).astype(float)),
+    "floor(M / 2)": point(lambda x: np.floor(x / 2)),
+    "ceil(M / 2)": point(lambda x: np.ceil(x / 2)),
+    "round(M / 2)": point(lambda x: np.copysign(np.floor(np.abs(x / 2) + 0.5), x)),
+    "sqrt(M)": point(np.sqrt),
+    "exp(M * 100)": point(lambda x: np.exp(x * 100)),
+    "ln(M)": point(np.log),
+    "log10(M)": point(np.log10),
+    "pow(M, 3)": point(lambda x: x**3),
+    "M ^ 0.5": point(lambda x: x**0.5),
+    "M % 3": point(lambda x: np.fmod(x, 3)),
+    "M % 0": point(lambda x: np.fmod(x, 0)),
+    "M * 1e308 * 10": point(lambda x: x * 1e308 * 10),
+    "min(M, 2)": point(lambda x: x.clip(upper=2)),
+    "max(M, 2)": point(lambda x: x.clip(lower=2)),
+    "clamp(M, 1, 4)": point(lambda x: x.clip(1, 4)),
+    "M >= 2 && M < 6 || M == 8": point(lambda x: ((x >= 2) & (x < 6) | (x == 8)).where(x.notna()).astype(float)),
+    "M + O": both(lambda x, y: x + y),
+    "M / O": both(lambda x, y: x / y),
+    "M > O": both(lambda x, y: (x > y).where(x.notna() & y.notna()).astype(float)),
+    "if(M > O, M, O)": both(lambda x, y: x.where(x > y, y).where(x.notna() & y.notna())),
+    "max(M, O)": both(np.maximum),
+    "coalesce(M, O, -1)": first_there,
+    "M / sum_by(O)": by_sum,
 }
 
 
 def number(value):
-    return "null" if not np.isfinite(value) else repr(float(value)).removesuffix(".0")
+    if np.isinf(value):
+        return "undefined"
+    return "null" if np.isnan(value) else repr(float(value)).removesuffix(".0")
 
 
 def row(values):
@@ -94,7 +165,7 @@ for index, (expr, compute) in enumerate(CASES.items()):
     expect = []
     for fill in FILLS:
         name = f"f{index}_{fill}"
-        formulas.append(f"  {name}: '{expr.replace('M', fill)}'\n")
+        formulas.append(f"  {name}: '{expr.replace('M', fill).replace('O', f'other_{fill}')}'\n")
         found = compute(fill)
         rows = [f'"{"v=" if group else ""}{group}": {row(found[group])}' for group in sorted(found)]
         expect.append(f"      {name}: {{ {', '.join(rows)} }}\n")
@@ -106,7 +177,8 @@ for index, (expr, compute) in enumerate(CASES.items()):
 keyspace.write_text(head + "".join(formulas))
 with open(folder / "cases.test.yaml", "w") as out:
     out.write("# Written by cases.py.\nseries:\n")
-    for group in POINTS:
-        values = " ".join("_" if np.isnan(value) else number(value) for value in POINTS[group])
-        out.write(f'  - {{ series: cases.points, tags: {{ v: {group} }}, start: 2026-01-05T00:00:00Z, step: 1m, values: "{values}" }}\n')
+    for series, group in [("points", group) for group in POINTS] + [("other", group) for group in OTHER]:
+        points = (POINTS if series == "points" else OTHER)[group]
+        values = " ".join("_" if np.isnan(value) else number(value) for value in points)
+        out.write(f'  - {{ series: cases.{series}, tags: {{ v: {group} }}, start: 2026-01-05T00:00:00Z, step: 1m, values: "{values}" }}\n')
     out.write("tests:\n" + "".join(tests))
