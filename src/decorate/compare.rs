@@ -40,7 +40,7 @@ pub struct SampleRatio {
     pub observed: Vec<(String, f64)>,
     /// By variation.
     pub expected: Vec<(String, f64)>,
-    /// Of the chi-squared test; `None` where the counts are too few, or are not counts.
+    /// Of the chi-squared test; `None` where the counts are too few.
     pub p_value: Option<f64>,
     /// Whether the p-value is under 0.001.
     pub mismatch: bool,
@@ -134,7 +134,7 @@ fn values(evaluated: &Evaluated) -> Values<'_> {
     evaluated.series.iter().filter_map(|(key, column)| Some((key, column.get(0)?))).collect()
 }
 
-/// The check of the split, where one is declared.
+/// The check of the split, where one is declared and what was assigned was counted.
 pub fn sample_ratio(experiment: &Experiment, planned: &PlannedComparison, sides: &Sides) -> Option<SampleRatio> {
     if experiment.split.is_empty() {
         return None;
@@ -144,8 +144,10 @@ pub fn sample_ratio(experiment: &Experiment, planned: &PlannedComparison, sides:
         experiment.split.keys().map(|variation| counts.get(variation.as_str()).copied().unwrap_or(0.0)).collect();
     let weights: Vec<f64> = experiment.split.values().copied().collect();
     let total: f64 = observed.iter().sum();
-    let are_counts = observed.iter().all(|count| count.fract() == 0.0 && *count >= 0.0);
-    let p_value = are_counts.then(|| statistics::goodness_of_fit(&observed, &weights)).flatten();
+    if !observed.iter().all(|count| count.fract() == 0.0 && *count >= 0.0) {
+        return None;
+    }
+    let p_value = statistics::goodness_of_fit(&observed, &weights);
     let named = |values: Vec<f64>| experiment.split.keys().cloned().zip(values).collect();
     Some(SampleRatio {
         metric: planned.exposures.1.clone(),
@@ -181,13 +183,25 @@ pub fn warnings(
                       `part_of` in the metric, or do not rely on it";
         found.push(warning("assumed_proportion", None, detail.to_owned()));
     }
-    let Some(ratio) = ratio else { return found };
-    if let (true, Some(p_value)) = (ratio.mismatch, ratio.p_value) {
-        let detail = format!(
-            "`{}` is not split as declared (p = {p_value:.1e}): find out why before the comparison is believed",
-            ratio.metric
-        );
-        found.push(warning("sample_ratio_mismatch", None, detail));
+    if experiment.split.is_empty() {
+        return found;
+    }
+    let metric = &planned.exposures.1;
+    match ratio.map(|ratio| (ratio.mismatch, ratio.p_value)) {
+        None => {
+            let detail = format!(
+                "whether the traffic was split as declared is not known: `{metric}` comes to fractions or to less than \
+                 nothing, and so counts nothing; name in `exposures` of the experiment what counts those assigned"
+            );
+            found.push(warning("no_sample_ratio", None, detail));
+        }
+        Some((true, Some(p_value))) => {
+            let detail = format!(
+                "`{metric}` is not split as declared (p = {p_value:.1e}): find out why before the comparison is believed"
+            );
+            found.push(warning("sample_ratio_mismatch", None, detail));
+        }
+        Some(_) => {}
     }
     let counts = counts(experiment, sides);
     let strangers: Vec<&str> =

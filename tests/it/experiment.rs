@@ -119,6 +119,20 @@ async fn a_tenth_that_is_missing_is_reported() {
     assert_eq!(codes(result), ["sample_ratio_mismatch"]);
 }
 
+#[tokio::test]
+async fn what_counts_nothing_has_no_sample_ratio_and_says_so() {
+    let points = totals(&[
+        ("shop.visitors", "variation=control", 1000.5),
+        ("shop.visitors", "variation=treatment", 500.25),
+        ("shop.customers", "variation=control", 100.0),
+        ("shop.customers", "variation=treatment", 90.0),
+    ]);
+    let service = embedded(&[("shop.yaml", KEYSPACE)], &points, 1_700_000_000_000).await;
+    let answer = ask(&service, "shop", request(&["conversion_rate"])).await.unwrap();
+    let result = &answer["results"][0];
+    assert_eq!((result.get("sample_ratio"), codes(result)), (None, vec!["no_sample_ratio"]), "{result}");
+}
+
 fn totals(rows: &[(&str, &str, f64)]) -> Vec<Point> {
     rows.iter().map(|(series, tags, value)| point(series, tags, 1_483_364_520_000, *value)).collect()
 }
