@@ -2,7 +2,8 @@
 //!
 //! A formula is named by a hash of its tree with everything that it refers to in place of names: references are the hashes of
 //! what they lead to, metrics what they read, parameters what they are without a request. Two formulas of one hash ask the
-//! same and compute the same; parentheses, names of parts, and the order of what is added or multiplied do not matter.
+//! same and compute the same; parentheses, names of parts, the order of what is added or multiplied, which way round a
+//! comparison is written, and the unit of a window do not matter.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,7 +11,8 @@ use blake3::Hash;
 use serde::Serialize;
 
 use super::{Definition, Formula, Keyspace, Metric, ParameterKind, compile, units};
-use crate::formula::{BinaryOp, Expr, ExprKind, Function, Part, Template};
+use crate::formula::{BinaryOp, Expr, ExprKind, Function, FunctionClass, Part, Template};
+use crate::series::Step;
 
 /// What changed of one keyspace.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -40,6 +42,8 @@ pub struct Changed {
     pub after: String,
     /// The metrics that it refers to and that read something else.
     pub metrics: Vec<String>,
+    /// The parameters that it uses and that are of another type, or have another default or other values.
+    pub parameters: Vec<String>,
 }
 
 /// A formula that a change reaches.
@@ -75,11 +79,11 @@ pub fn changes(before: Option<&Keyspace>, after: Option<&Keyspace>) -> Changes {
                 }
             }
             (Some(was), Some(is)) => {
-                let itself = before
-                    .zip(after)
-                    .is_none_or(|(before, after)| own(before, was, &old, &new) != own(after, is, &new, &old));
-                if itself {
-                    changes.changed.push(changed(was, is, &old, &new));
+                let Some((before, after)) = before.zip(after) else { continue };
+                if own(before, was, &old, &new) != own(after, is, &new, &old) {
+                    let mut changed = changed(was, is, &old, &new);
+                    changed.parameters = changed_parameters((before, was), (after, is));
+                    changes.changed.push(changed);
                 } else {
                     changes.reached.push(Reached { name: name.to_owned(), through: Vec::new() });
                 }
@@ -126,7 +130,17 @@ fn changed(was: &Formula, is: &Formula, old: &Meanings, new: &Meanings) -> Chang
         before: was.text.clone(),
         after: is.text.clone(),
         metrics: both.filter(|name| old.whole.get(*name) != new.whole.get(*name)).cloned().collect(),
+        parameters: Vec::new(),
     }
+}
+
+/// The parameters that a formula uses on both sides and that are not as they were.
+fn changed_parameters((before, was): (&Keyspace, &Formula), (after, is): (&Keyspace, &Formula)) -> Vec<String> {
+    let of = |keyspace: &Keyspace, name: &str| match keyspace.parameters.get(name).map(|parameter| &parameter.kind) {
+        Some(ParameterKind::Enum { values }) => (parameter(keyspace, name), values.clone()),
+        _ => (parameter(keyspace, name), Vec::new()),
+    };
+    was.params.intersection(&is.params).filter(|name| of(before, name) != of(after, name)).cloned().collect()
 }
 
 /// The formulas that one refers to, directly or not.
@@ -211,6 +225,13 @@ fn parameter(keyspace: &Keyspace, name: &str) -> String {
     format!("{name} {kind} {:?} {}", parameter.default, parameter.optional)
 }
 
+/// A window by its length: `60m` is `1h`, but `24h` is no `1d`.
+fn window(function: Function, argument: &Expr) -> Option<String> {
+    let ExprKind::Text(template) = &argument.kind else { return None };
+    let length: Step = template.as_literal().filter(|_| function.class() == FunctionClass::Time)?.parse().ok()?;
+    Some(format!("window {} {}", length.is_calendar(), length.nominal_millis()))
+}
+
 fn of_formula(keyspace: &Keyspace, formula: &Formula, of: &impl Fn(&str) -> String) -> Hash {
     // Children come after their parents in the walk, so that in reverse every operand is known before its user.
     let order: Vec<&Expr> = formula.expr.walk().collect();
@@ -239,6 +260,15 @@ fn of_formula(keyspace: &Keyspace, formula: &Formula, of: &impl Fn(&str) -> Stri
             ExprKind::Unary(op, a) => format!("{op:?} {}", child(a)),
             ExprKind::Binary(op, a, b) => {
                 let mut operands = [child(a), child(b)];
+                // `a > b` is `b < a`.
+                let op = match op {
+                    BinaryOp::Gt => BinaryOp::Lt,
+                    BinaryOp::Ge => BinaryOp::Le,
+                    op => *op,
+                };
+                if matches!(&expr.kind, ExprKind::Binary(BinaryOp::Gt | BinaryOp::Ge, ..)) {
+                    operands.reverse();
+                }
                 if matches!(
                     op,
                     BinaryOp::Add | BinaryOp::Mul | BinaryOp::Eq | BinaryOp::Ne | BinaryOp::And | BinaryOp::Or
@@ -248,7 +278,8 @@ fn of_formula(keyspace: &Keyspace, formula: &Formula, of: &impl Fn(&str) -> Stri
                 format!("{op:?} {operands:?}")
             }
             ExprKind::Call(function, arguments) => {
-                let mut operands: Vec<String> = arguments.iter().map(child).collect();
+                let operand = |argument: &Expr| window(*function, argument).unwrap_or_else(|| child(argument));
+                let mut operands: Vec<String> = arguments.iter().map(operand).collect();
                 if matches!(function, Function::Min | Function::Max) {
                     operands.sort();
                 }

@@ -19,16 +19,19 @@ formulas:
   click_rate: clicks_${module} / visitors
   searches: clicks_search
   enough: if(visitors > ${least}, conversion, null)
+  smooth: moving_sum(visitors, \"60m\")
 ";
 
 /// What each commit replaces in the file before it, and which formulas then change and are reached.
 type Step = (&'static [(&'static str, &'static str)], &'static [&'static str], &'static [&'static str]);
 const HISTORY: [Step; 10] = [
-    // Formatting, parentheses, comments, the order of what is added: nothing.
+    // Formatting, parentheses, comments, the order of what is added or compared, the unit of a window: nothing.
     (
         &[
             ("expr: customers / visitors", "expr: \"(customers)/( visitors )\""),
             ("sum: visitors + customers", "sum: customers+visitors # the same"),
+            ("visitors > ${least}", "(${least}) < visitors"),
+            ("60m", "1h"),
         ],
         &[],
         &[],
@@ -122,6 +125,9 @@ fn a_history_of_ten_commits_names_exactly_what_changed_and_what_that_reaches() {
         let shop = &told["keyspaces"]["shop"];
         assert_eq!(names(&shop["changed"]), *changed, "{replacements:?}: {told}");
         assert_eq!(names(&shop["reached"]), *reached, "{replacements:?}: {told}");
+        if index == 5 {
+            assert_eq!(shop["changed"][0]["parameters"], json!(["least"]));
+        }
         let (added, removed): (&[&str], &[&str]) = match index {
             4 => (&["base"], &[]),
             7 => (&[], &["searches"]),
@@ -190,6 +196,10 @@ fn both_sides_are_shown_over_real_data_in_a_page_that_stands_alone() {
     assert_eq!((page.matches("<svg").count(), page.matches("<path").count()), (2, 4), "{page}");
     assert!(page.contains("v=&lt;a&amp;b&gt;") && !page.contains("<a&b>"));
     assert!(!page.contains("http") && !page.contains("<script") && !page.contains("src="), "an outside address");
+    // Without its database there is no comparison.
+    let dead = ["diff", "old", "new", "--backend", "kairosdb", "--kairosdb-url", "http://127.0.0.1:9"];
+    let run = Command::new(program).args(dead).current_dir(place.path()).output().unwrap();
+    assert_eq!(run.status.code(), Some(2), "{}", String::from_utf8_lossy(&run.stderr));
     // A report needs a database.
     let run = Command::new(program).args(["diff", "old", "new", "--report", "x"]).current_dir(place.path()).output();
     assert_eq!(run.unwrap().status.code(), Some(2));

@@ -154,6 +154,24 @@ fn an_update_writes_what_was_got_and_keeps_everything_else() {
 }
 
 #[test]
+fn values_of_tags_may_hold_what_separates_them() {
+    let series = SERIES.replace("v: a }", r#"v: "a,b=\"c\"" }"#);
+    let test = |series: &str| {
+        format!(
+            "  - name: t\n    request: {{ formulas: [smooth], from: 0, to: 60000, step: 1m }}\n    expect: {{ smooth: {series} }}\n"
+        )
+    };
+    let right = test(r#"{ "v=\"a,b=\\\"c\\\"\"": [4] }"#);
+    let place =
+        folder(&[("shop.yaml", KEYSPACE), ("shop.test.yaml", &format!("{series}{}", test("{ \"v=x\": [1] }")))]);
+    let (code, told) = run(place.path(), &["--update"]);
+    assert_eq!(code, Some(0), "{told}");
+    let updated = std::fs::read_to_string(place.path().join("shop.test.yaml")).unwrap();
+    assert_eq!(updated, format!("{series}{right}"));
+    assert_eq!(run(place.path(), &[]).0, Some(0));
+}
+
+#[test]
 fn a_filter_chooses_and_one_that_chooses_nothing_is_an_error() {
     let place = folder(&[("shop.yaml", KEYSPACE), ("shop.test.yaml", &tests(PASSING))]);
     let (code, told) = run(place.path(), &["--filter", "no tags"]);

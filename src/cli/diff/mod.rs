@@ -124,6 +124,9 @@ fn write_human(diff: &Diff, compared: &[Compared], out: &mut impl Write) -> io::
             for metric in &changed.metrics {
                 writeln!(out, "           the metric {metric} reads something else")?;
             }
+            for parameter in &changed.parameters {
+                writeln!(out, "           the parameter {parameter} has another type, default or other values")?;
+            }
         }
         for reached in &changes.reached {
             writeln!(out, "  reached  {}  through {}", reached.name, reached.through.join(", "))?;

@@ -13,7 +13,7 @@ use crate::catalog::{Catalog, Keyspace};
 use crate::cli::query::params;
 use crate::cli::show::{self, Times};
 use crate::config::Config;
-use crate::query::{Answer, Backends, Request, Service, Summary};
+use crate::query::{Answer, Backends, QueryError, Request, Service, Summary};
 use crate::report;
 
 #[derive(Debug, Args)]
@@ -154,11 +154,13 @@ async fn ask(
             Some(Err(error)) => Err(format!("{} ({})", error.detail, error.code)),
             _ => Ok(answer),
         },
-        Err(crate::query::QueryError::Input(faults)) => Err(faults
+        Err(QueryError::Input(faults)) => Err(faults
             .iter()
             .map(|fault| format!("{}: {}", fault.pointer, fault.detail))
             .collect::<Vec<_>>()
             .join("; ")),
+        // Without the database there is nothing to compare.
+        Err(error @ QueryError::Backend(_)) => return Err(error.into()),
         Err(error) => Err(error.to_string()),
     }))
 }

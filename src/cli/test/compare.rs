@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::expect::{BySeries, Cell, Expected, ExpectedAnswer, ExpectedSummary, SeriesTags};
+use super::expect::{BySeries, Cell, Expected, ExpectedAnswer, ExpectedSummary, SeriesTags, key};
 use super::file::Test;
 use crate::cli::show::{self, Times};
 use crate::query::{Answer, Evaluation, FormulaResult, SeriesResult, Summary};
@@ -120,8 +120,7 @@ impl Comparer<'_> {
     }
 
     fn label(&self, tags: &SeriesTags) -> String {
-        let tags: Vec<String> = tags.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        format!("{} {{{}}}", self.name, tags.join(","))
+        format!("{} {{{}}}", self.name, key(tags))
     }
 
     /// The series that are spoken of; others may be there.

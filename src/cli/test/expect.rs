@@ -129,14 +129,23 @@ fn codes(value: &Value) -> Result<Vec<String>, String> {
     Ok(codes)
 }
 
-/// `a=1,b=2` in any order; `` or `{}` for no tags. A part without `=` belongs to the value before it.
+/// `a=1,b=2` in any order; `` or `{}` for no tags. A part without `=` belongs to the value before it; a value in quotes, as
+/// JSON has them, may be anything: `a="1,b=2"`.
 pub fn tags(key: &str) -> Result<SeriesTags, String> {
     let mut tags: SeriesTags = Vec::new();
     let inner = key.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or(key);
     if inner.trim().is_empty() {
         return Ok(tags);
     }
-    for part in inner.split(',') {
+    let mut rest = Some(inner);
+    while let Some(text) = rest {
+        if let Some((name, value, left)) = quoted(text) {
+            tags.push((name.to_owned(), value));
+            rest = left;
+            continue;
+        }
+        let (part, left) = text.split_once(',').map_or((text, None), |(part, left)| (part, Some(left)));
+        rest = left;
         match (part.split_once('='), tags.last_mut()) {
             (Some((name, value)), _) => tags.push((name.trim().to_owned(), value.trim().to_owned())),
             (None, Some((_, value))) => value.push_str(&format!(",{part}")),
@@ -145,6 +154,25 @@ pub fn tags(key: &str) -> Result<SeriesTags, String> {
     }
     tags.sort();
     Ok(tags)
+}
+
+/// The name and the value of a first part `name="value"`, and what follows its comma.
+fn quoted(text: &str) -> Option<(&str, String, Option<&str>)> {
+    let (name, text) = text.split_once('=').filter(|(name, _)| !name.contains(','))?;
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<String>();
+    let value = values.next()?.ok()?;
+    let left = text[values.byte_offset()..].trim_start();
+    let left = if left.is_empty() { None } else { Some(left.strip_prefix(',')?) };
+    Some((name.trim(), value, left))
+}
+
+/// Tags as [`tags`] reads them.
+pub fn key(tags: &SeriesTags) -> String {
+    let part = |(name, value): &(String, String)| match value.contains([',', '"']) || value.trim() != value {
+        true => format!("{name}={}", Value::from(value.as_str())),
+        false => format!("{name}={value}"),
+    };
+    tags.iter().map(part).collect::<Vec<_>>().join(",")
 }
 
 #[cfg(test)]
@@ -158,6 +186,11 @@ mod tests {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(tags("b=2,a=1").unwrap(), [pair("a", "1"), pair("b", "2")]);
         assert_eq!(tags("{a=x=y,z}").unwrap(), [pair("a", "x=y,z")]);
+        let quoted = [pair("a", "x,b=1"), pair("b", " \"q\" "), pair("c", "\"open")];
+        assert_eq!(tags(r#"b = " \"q\" ", a="x,b=1",c="open"#).unwrap(), quoted);
+        for hard in [&quoted[..2], &[pair("a", "x=y"), pair("z", "")]] {
+            assert_eq!(tags(&key(&hard.to_vec())).unwrap(), hard);
+        }
         assert!(tags("").unwrap().is_empty() && tags("{}").unwrap().is_empty());
         assert!(tags("a").is_err());
     }

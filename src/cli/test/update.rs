@@ -161,9 +161,8 @@ fn list(cells: &[Cell]) -> String {
 
 fn series_map(evaluation: &Evaluation) -> String {
     let series = evaluation.series.iter().map(|series| {
-        let tags: Vec<String> = tags_of(series).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
         // A JSON string is a YAML string as well.
-        format!("{}: {}", serde_json::Value::from(tags.join(",")), list(&cells(series)))
+        format!("{}: {}", serde_json::Value::from(expect::key(&tags_of(series))), list(&cells(series)))
     });
     let series: Vec<String> = series.collect();
     if series.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", series.join(", ")) }
