@@ -23,6 +23,8 @@ const KEYSPACES: usize = 2 * LANES;
 /// Between requests: 200 a second, by all callers together.
 const PAUSE: Duration = Duration::from_millis(20);
 const CALLERS: usize = 4;
+/// Longer than a change takes on a machine that others starve; the times that count are those of `benches/reload.rs`.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Asks again and again, and holds each answer against itself.
 async fn call(service: Arc<Service>, caller: usize, stop: Arc<AtomicBool>, answered: Arc<AtomicUsize>) {
@@ -72,7 +74,7 @@ async fn time_to_live(service: &Service, keyspace: usize, version: usize) -> Dur
         if matches!(found, Some(tsdb_ws::catalog::Definition::Formula(formula)) if formula.text == text) {
             return begun.elapsed();
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "version {version} of k{keyspace} is not served");
+        assert!(begun.elapsed() < PATIENCE, "version {version} of k{keyspace} is not served");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
