@@ -77,19 +77,18 @@ fn program() -> (Program, NodeId) {
 
 /// The same nulls, and the same marks of those that are undefined.
 fn by_hand(a: &[f64], b: &[f64], c: &[f64]) -> Column {
-    let mut values = vec![0.0; a.len()];
     let mut undefined: Option<Vec<bool>> = None;
-    for (index, (((value, a), b), c)) in values.iter_mut().zip(a).zip(b).zip(c).enumerate() {
+    let value = |(index, ((a, b), c)): (usize, ((&f64, &f64), &f64))| {
         let result = (a - b) / c * 100.0;
-        *value = result;
-        if !result.is_finite() {
-            *value = f64::NAN;
-            if !a.is_nan() && !b.is_nan() && !c.is_nan() {
-                undefined.get_or_insert_with(|| vec![false; POINTS])[index] = true;
-            }
+        if result.is_finite() {
+            return result;
         }
-    }
-    Column { values, undefined }
+        if !a.is_nan() && !b.is_nan() && !c.is_nan() {
+            undefined.get_or_insert_with(|| vec![false; POINTS])[index] = true;
+        }
+        f64::NAN
+    };
+    Column { values: a.iter().zip(b).zip(c).enumerate().map(value).collect(), undefined }
 }
 
 fn point_by_point(tree: &Tree, a: &[f64], b: &[f64], c: &[f64]) -> Column {

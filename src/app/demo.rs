@@ -115,7 +115,7 @@ async fn first_missing(store: &dyn Backend, from: i64, to: i64) -> Result<i64, B
         filter: Default::default(),
         kind: Kind::Delta,
         aggregate: Aggregate::Count,
-        group_by: Vec::new(),
+        group_by: Arc::default(),
         mapping: String::new(),
         approximate: false,
         axis: axis.clone(),

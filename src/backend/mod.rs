@@ -14,6 +14,7 @@ mod remote;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
@@ -39,7 +40,7 @@ pub struct Selection {
     /// How a bucket's points become one value.
     pub aggregate: Aggregate,
     /// The tags whose combinations are groups (sorted, no repeats). Empty: one group.
-    pub group_by: Vec<String>,
+    pub group_by: Arc<[String]>,
     /// What this backend needs to know of the metric: the entry of the metric's `backends` for it, as JSON text of an object
     /// with sorted keys (empty when there is none).
     pub mapping: String,

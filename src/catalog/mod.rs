@@ -23,6 +23,7 @@ pub use units::lint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use jiff::tz::TimeZone;
 use regex::Regex;
 use yaml::Place;
@@ -68,8 +69,8 @@ pub struct Keyspace {
     pub experiment: Option<Experiment>,
     /// By name.
     pub parameters: BTreeMap<String, Parameter>,
-    /// Metrics and formulas by name, names that hold an enum expanded.
-    pub definitions: BTreeMap<String, Definition>,
+    /// Metrics and formulas in the order of their names, names that hold an enum expanded.
+    pub definitions: IndexMap<String, Definition, foldhash::fast::RandomState>,
 }
 
 /// What a name stands for.

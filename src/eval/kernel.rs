@@ -43,16 +43,16 @@ pub enum Zip {
 /// A prefix operator or a function of one operand. Places where it made a null of a value are added to `made`.
 pub fn map(kernel: Map, a: &[f64], out: &mut [f64], made: &mut Vec<usize>) {
     match kernel {
-        Map::Unary(UnaryOp::Neg) => each(a, out, made, |a| -a),
-        Map::Unary(UnaryOp::Not) => guarded(a, a, out, made, |a, _| truth(a == 0.0)),
-        Map::Abs => each(a, out, made, f64::abs),
-        Map::Floor => each(a, out, made, f64::floor),
-        Map::Ceil => each(a, out, made, f64::ceil),
-        Map::Round => each(a, out, made, f64::round),
-        Map::Sqrt => each(a, out, made, f64::sqrt),
-        Map::Exp => each(a, out, made, f64::exp),
-        Map::Ln => each(a, out, made, f64::ln),
-        Map::Log10 => each(a, out, made, f64::log10),
+        Map::Unary(UnaryOp::Neg) => total(a, a, out, |a, _| -a),
+        Map::Unary(UnaryOp::Not) => guarded(a, a, out, |a, _| truth(a == 0.0)),
+        Map::Abs => total(a, a, out, |a, _| a.abs()),
+        Map::Floor => total(a, a, out, |a, _| a.floor()),
+        Map::Ceil => total(a, a, out, |a, _| a.ceil()),
+        Map::Round => total(a, a, out, |a, _| a.round()),
+        Map::Sqrt => partial(a, a, out, made, |a, _| a.sqrt()),
+        Map::Exp => overflowing(a, a, out, made, |a, _| a.exp()),
+        Map::Ln => partial(a, a, out, made, |a, _| a.ln()),
+        Map::Log10 => partial(a, a, out, made, |a, _| a.log10()),
     }
 }
 
@@ -60,13 +60,9 @@ pub fn map(kernel: Map, a: &[f64], out: &mut [f64], made: &mut Vec<usize>) {
 pub fn zip(kernel: Zip, a: &[f64], b: &[f64], out: &mut [f64], made: &mut Vec<usize>) {
     match kernel {
         Zip::Binary(op) => binary(op, a, b, out, made),
-        Zip::Min => guarded(a, b, out, made, f64::min),
-        Zip::Max => guarded(a, b, out, made, f64::max),
-        Zip::Coalesce => {
-            for ((a, b), out) in a.iter().zip(b).zip(out) {
-                *out = if a.is_nan() { *b } else { *a };
-            }
-        }
+        Zip::Min => guarded(a, b, out, f64::min),
+        Zip::Max => guarded(a, b, out, f64::max),
+        Zip::Coalesce => total(a, b, out, |a, b| if a.is_nan() { b } else { a }),
     }
 }
 
@@ -80,20 +76,21 @@ pub fn choose(condition: &[f64], a: &[f64], b: &[f64], out: &mut [f64]) {
 
 fn binary(op: BinaryOp, a: &[f64], b: &[f64], out: &mut [f64], made: &mut Vec<usize>) {
     match op {
-        BinaryOp::Add => pairs(a, b, out, made, |a, b| a + b),
-        BinaryOp::Sub => pairs(a, b, out, made, |a, b| a - b),
-        BinaryOp::Mul => pairs(a, b, out, made, |a, b| a * b),
-        BinaryOp::Div => pairs(a, b, out, made, |a, b| a / b),
-        BinaryOp::Rem => pairs(a, b, out, made, |a, b| a % b),
-        BinaryOp::Pow => guarded(a, b, out, made, f64::powf),
-        BinaryOp::Eq => guarded(a, b, out, made, |a, b| truth(a == b)),
-        BinaryOp::Ne => guarded(a, b, out, made, |a, b| truth(a != b)),
-        BinaryOp::Lt => guarded(a, b, out, made, |a, b| truth(a < b)),
-        BinaryOp::Le => guarded(a, b, out, made, |a, b| truth(a <= b)),
-        BinaryOp::Gt => guarded(a, b, out, made, |a, b| truth(a > b)),
-        BinaryOp::Ge => guarded(a, b, out, made, |a, b| truth(a >= b)),
-        BinaryOp::And => guarded(a, b, out, made, |a, b| truth(a != 0.0 && b != 0.0)),
-        BinaryOp::Or => guarded(a, b, out, made, |a, b| truth(a != 0.0 || b != 0.0)),
+        BinaryOp::Add => overflowing(a, b, out, made, |a, b| a + b),
+        BinaryOp::Sub => overflowing(a, b, out, made, |a, b| a - b),
+        BinaryOp::Mul => overflowing(a, b, out, made, |a, b| a * b),
+        BinaryOp::Div => partial(a, b, out, made, |a, b| a / b),
+        BinaryOp::Rem => partial(a, b, out, made, |a, b| a % b),
+        // Not `f64::powf` alone, to which 1 to a null and a null to 0 are 1.
+        BinaryOp::Pow => partial(a, b, out, made, |a, b| if a.is_nan() | b.is_nan() { f64::NAN } else { a.powf(b) }),
+        BinaryOp::Eq => guarded(a, b, out, |a, b| truth(a == b)),
+        BinaryOp::Ne => guarded(a, b, out, |a, b| truth(a != b)),
+        BinaryOp::Lt => guarded(a, b, out, |a, b| truth(a < b)),
+        BinaryOp::Le => guarded(a, b, out, |a, b| truth(a <= b)),
+        BinaryOp::Gt => guarded(a, b, out, |a, b| truth(a > b)),
+        BinaryOp::Ge => guarded(a, b, out, |a, b| truth(a >= b)),
+        BinaryOp::And => guarded(a, b, out, |a, b| truth(a != 0.0 && b != 0.0)),
+        BinaryOp::Or => guarded(a, b, out, |a, b| truth(a != 0.0 || b != 0.0)),
     }
 }
 
@@ -101,42 +98,43 @@ fn truth(is: bool) -> f64 {
     f64::from(u8::from(is))
 }
 
-/// What gives NaN for a NaN by itself: where all results are finite, there is no null and nothing more to do.
-fn each(a: &[f64], out: &mut [f64], made: &mut Vec<usize>, f: impl Fn(f64) -> f64) {
-    let mut odd = 0;
-    for (a, out) in a.iter().zip(&mut *out) {
-        *out = f(*a);
-        odd |= oddness(*out);
-    }
-    if is_odd(odd) {
-        settle(a, a, out, made);
+/// What gives a number for all numbers, and deals with nulls itself.
+fn total(a: &[f64], b: &[f64], out: &mut [f64], f: impl Fn(f64, f64) -> f64) {
+    for ((a, b), out) in a.iter().zip(b).zip(out) {
+        *out = f(*a, *b);
     }
 }
 
-fn pairs(a: &[f64], b: &[f64], out: &mut [f64], made: &mut Vec<usize>, f: impl Fn(f64, f64) -> f64) {
-    let mut odd = 0;
+/// What gives a number for all numbers, and might for a NaN.
+fn guarded(a: &[f64], b: &[f64], out: &mut [f64], f: impl Fn(f64, f64) -> f64) {
+    total(a, b, out, |a, b| if a.is_nan() | b.is_nan() { f64::NAN } else { f(a, b) });
+}
+
+/// What gives a number or, where that is too great, an infinity for all numbers, and NaN for a NaN: nulls of the operands
+/// are no reason to look closer.
+fn overflowing(a: &[f64], b: &[f64], out: &mut [f64], made: &mut Vec<usize>, f: impl Fn(f64, f64) -> f64) {
+    let mut infinite = 0;
     for ((a, b), out) in a.iter().zip(b).zip(&mut *out) {
         *out = f(*a, *b);
-        odd |= oddness(*out);
+        infinite |= u64::from(out.abs() == f64::INFINITY);
     }
-    if is_odd(odd) {
+    if infinite != 0 {
         settle(a, b, out, made);
     }
 }
 
-/// What may give a number for a NaN.
-fn guarded(a: &[f64], b: &[f64], out: &mut [f64], made: &mut Vec<usize>, f: impl Fn(f64, f64) -> f64) {
-    pairs(a, b, out, made, |a, b| if a.is_nan() | b.is_nan() { f64::NAN } else { f(a, b) });
-}
-
-/// Bits of which none but the sign's is set for a number; those of all values are gathered without a comparison, so that the
-/// loops are short vector instructions.
-fn oddness(value: f64) -> u64 {
-    (value * 0.0).to_bits()
-}
-
-fn is_odd(bits: u64) -> bool {
-    bits << 1 != 0
+/// What gives no number for some numbers, and NaN for a NaN: where all results are finite, there is nothing more to do.
+fn partial(a: &[f64], b: &[f64], out: &mut [f64], made: &mut Vec<usize>, f: impl Fn(f64, f64) -> f64) {
+    // Bits of which none but the sign's is set for a number; those of all values are gathered without a comparison, so that
+    // the loop is short vector instructions.
+    let mut odd = 0;
+    for ((a, b), out) in a.iter().zip(b).zip(&mut *out) {
+        *out = f(*a, *b);
+        odd |= (*out * 0.0).to_bits();
+    }
+    if odd << 1 != 0 {
+        settle(a, b, out, made);
+    }
 }
 
 /// How many values are looked at together for nulls that were made.
@@ -150,11 +148,14 @@ fn settle(a: &[f64], b: &[f64], out: &mut [f64], made: &mut Vec<usize>) {
         if any == 0 {
             continue;
         }
+        // Without a branch for each value, which would be mispredicted wherever there is something to do.
+        let (mut places, mut count) = ([0; BLOCK + 1], 0);
         for (index, ((a, b), out)) in a.iter().zip(b).zip(out).enumerate() {
-            if is_made(*a, *b, *out) {
-                *out = f64::NAN;
-                made.push(block * BLOCK + index);
-            }
+            let is_made = is_made(*a, *b, *out);
+            *out = if is_made { f64::NAN } else { *out };
+            places[count] = block * BLOCK + index;
+            count += usize::from(is_made);
         }
+        made.extend_from_slice(&places[..count]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::{Uri, header};
+use axum::http::{HeaderName, Uri, header};
 use axum::response::{IntoResponse, Response};
 use pprof::ProfilerGuardBuilder;
 use pprof::protos::Message;
@@ -38,11 +38,7 @@ pub async fn cpu(uri: Uri) -> Result<Response, Problem> {
     // Names are looked up in the debug information, which takes a while.
     let report = tokio::task::spawn_blocking(move || guard.report().build()?.pprof()).await;
     let profile = report.map_err(|_| Problem::new(Fault::Internal, "the profile was interrupted"))?.map_err(failed)?;
-    let headers = [
-        (header::CONTENT_TYPE, "application/octet-stream"),
-        (header::CONTENT_DISPOSITION, "attachment; filename=\"profile.pb\""),
-    ];
-    Ok((headers, profile.encode_to_vec()).into_response())
+    Ok((download("profile.pb"), profile.encode_to_vec()).into_response())
 }
 
 fn seconds(query: &str) -> Result<u64, Problem> {
@@ -57,11 +53,28 @@ fn seconds(query: &str) -> Result<u64, Problem> {
     }
 }
 
-/// Where memory goes: only an allocator that samples could say, and this build has the system's.
-pub async fn heap() -> Problem {
-    let detail = "heap profiles need a profiling allocator, which this build does not have; \
-                  run the process under heaptrack or massif instead";
-    Problem::new(Fault::NotSupported, detail)
+/// Where memory went that is in use: the stacks of samples of what was allocated, as compressed protobuf.
+pub async fn heap() -> Result<Response, Problem> {
+    let Some(profiler) = jemalloc_pprof::PROF_CTL.as_ref() else {
+        let detail = "this build does not sample what it allocates: build it in the project's folder, where \
+                      .cargo/config.toml sets JEMALLOC_SYS_WITH_MALLOC_CONF";
+        return Err(Problem::new(Fault::NotSupported, detail));
+    };
+    // It is written to a file and read again.
+    let dumped = tokio::task::spawn_blocking(|| profiler.blocking_lock().dump_pprof()).await;
+    let profile =
+        dumped.map_err(|_| Problem::new(Fault::Internal, "the profile was interrupted"))?.map_err(|error| {
+            tracing::error!(%error, "profile failed");
+            Problem::new(Fault::Internal, "the profile could not be taken")
+        })?;
+    Ok((download("heap.pb.gz"), profile).into_response())
+}
+
+fn download(name: &str) -> [(HeaderName, String); 2] {
+    [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")),
+    ]
 }
 
 #[cfg(test)]

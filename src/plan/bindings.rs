@@ -1,11 +1,12 @@
 //! The parameters of one entry of a request, checked against the keyspace.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::FormulaError;
 use super::request::{InputError, pointer};
+use super::{CheckedParams, FormulaError};
 use crate::catalog::{Keyspace, ParameterValue};
 use crate::formula::{Part, Template};
 
@@ -17,7 +18,7 @@ pub fn check(
     keyspace: &Keyspace,
     params: &BTreeMap<String, Value>,
     place: &str,
-) -> Result<BTreeMap<String, Option<ParameterValue>>, Vec<InputError>> {
+) -> Result<CheckedParams, Vec<InputError>> {
     let mut checked = BTreeMap::new();
     let mut errors = Vec::new();
     for (name, value) in params {
@@ -46,7 +47,7 @@ pub fn check(
 #[derive(Debug, Clone, Copy)]
 pub struct Bindings<'a> {
     keyspace: &'a Keyspace,
-    given: &'a BTreeMap<String, Option<ParameterValue>>,
+    given: &'a CheckedParams,
 }
 
 /// What one parameter is worth.
@@ -64,8 +65,13 @@ pub enum Bound<'a> {
 
 impl<'a> Bindings<'a> {
     /// The checked parameters of an entry over those of its keyspace.
-    pub fn new(keyspace: &'a Keyspace, given: &'a BTreeMap<String, Option<ParameterValue>>) -> Bindings<'a> {
+    pub fn new(keyspace: &'a Keyspace, given: &'a CheckedParams) -> Bindings<'a> {
         Bindings { keyspace, given }
+    }
+
+    /// The parameters of the entry.
+    pub fn given(&self) -> &'a CheckedParams {
+        self.given
     }
 
     /// The keyspace.
@@ -113,10 +119,17 @@ impl<'a> Bindings<'a> {
     ///
     /// # Errors
     /// A parameter that is missing, or a list where one value is needed.
-    pub fn single(&self, template: &Template, own: Option<&'a (String, String)>) -> Result<String, FormulaError> {
+    pub fn single<'t>(
+        &self,
+        template: &'t Template,
+        own: Option<&'a (String, String)>,
+    ) -> Result<Cow<'t, str>, FormulaError> {
+        if let Some(literal) = template.as_literal() {
+            return Ok(Cow::Borrowed(literal));
+        }
         let mut values = self.any_of(template, own)?.ok_or_else(|| missing(template.params().next().unwrap_or("")))?;
         match (values.len(), values.pop()) {
-            (1, Some(value)) => Ok(value),
+            (1, Some(value)) => Ok(Cow::Owned(value)),
             _ => Err(FormulaError::new(
                 "invalid_parameter",
                 format!("`{template}` needs one value; a list of values can only fill a tag"),
@@ -134,6 +147,9 @@ impl<'a> Bindings<'a> {
         template: &Template,
         own: Option<&'a (String, String)>,
     ) -> Result<Option<Vec<String>>, FormulaError> {
+        if let Some(literal) = template.as_literal() {
+            return Ok(Some(vec![literal.to_owned()]));
+        }
         let mut texts = vec![String::new()];
         for part in &template.parts {
             match part {

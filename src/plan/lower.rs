@@ -4,12 +4,16 @@ mod compare;
 
 pub use compare::{PlannedComparison, Proportionality};
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+use indexmap::IndexSet;
+
 use super::bindings::{Bindings, Bound, missing};
 use super::frame::Frames;
-use super::{Context, FormulaError, PlannedFormula};
+use super::{CheckedParams, Context, FormulaError, PlannedFormula};
 use crate::backend::{Selection, elasticsearch};
 use crate::catalog::{Definition, Formula, Metric, ParameterValue};
 use crate::config::BackendName;
@@ -27,9 +31,12 @@ pub struct Lowering<'a> {
     frames: Frames,
     summaries: bool,
     program: Program,
-    node_ids: HashMap<(NodeKey, FrameId), NodeId>,
-    selections: Vec<Selection>,
-    selection_ids: HashMap<Selection, usize>,
+    node_ids: HashMap<(NodeKey, FrameId), NodeId, RandomState>,
+    selections: IndexSet<Selection, RandomState>,
+    /// The nodes of definitions, as long as entries have the same parameters.
+    known: HashMap<(&'a str, FrameId), NodeId, RandomState>,
+    /// The parameters of the entry before.
+    given: Option<&'a CheckedParams>,
 }
 
 /// What makes two nodes equal; a number by its bits.
@@ -92,15 +99,16 @@ impl<'a> Lowering<'a> {
             frames,
             summaries,
             program: Program::default(),
-            node_ids: HashMap::new(),
-            selections: Vec::new(),
-            selection_ids: HashMap::new(),
+            node_ids: HashMap::default(),
+            selections: IndexSet::default(),
+            known: HashMap::default(),
+            given: None,
         }
     }
 
     /// The program and the selections that are its inputs.
     pub fn finish(self) -> (Program, Vec<Selection>) {
-        (Program { frames: self.frames.into_frames(), ..self.program }, self.selections)
+        (Program { frames: self.frames.into_frames(), ..self.program }, self.selections.into_iter().collect())
     }
 
     /// Lowers one formula of the keyspace with the parameters of an entry.
@@ -114,7 +122,16 @@ impl<'a> Lowering<'a> {
         summary: bool,
         compare: bool,
     ) -> Result<PlannedFormula, FormulaError> {
-        let output = self.tree(formula, bindings)?;
+        if self.given != Some(bindings.given()) {
+            self.known.clear();
+            self.given = Some(bindings.given());
+        }
+        let name = (formula.name.as_str(), FrameId(0));
+        let output = match self.known.get(&name) {
+            Some(node) => *node,
+            None => self.tree(formula, bindings)?,
+        };
+        self.known.insert(name, output);
         let expr = completed_text(formula, bindings)?;
         let comparison = compare.then(|| self.comparison(formula, output, bindings));
         let mut outputs = vec![output];
@@ -125,7 +142,6 @@ impl<'a> Lowering<'a> {
 
     fn tree(&mut self, formula: &'a Formula, bindings: &Bindings<'a>) -> Result<NodeId, FormulaError> {
         let own_frame = FrameId(0);
-        let mut known: HashMap<(&'a str, FrameId), NodeId> = HashMap::new();
         let mut tasks = vec![Task { work: Work::Enter(&formula.expr, formula.bound.as_ref()), frame: own_frame }];
         let mut stack: Vec<NodeId> = Vec::new();
         while let Some(Task { work, frame }) = tasks.pop() {
@@ -134,8 +150,8 @@ impl<'a> Lowering<'a> {
                 return Err(FormulaError::new("limit_exceeded", detail));
             }
             match work {
-                Work::Enter(expr, own) => self.enter(expr, own, frame, bindings, &known, &mut tasks, &mut stack)?,
-                Work::Remember(name) => drop(stack.last().map(|node| known.insert((name, frame), *node))),
+                Work::Enter(expr, own) => self.enter(expr, own, frame, bindings, &mut tasks, &mut stack)?,
+                Work::Remember(name) => drop(stack.last().map(|node| self.known.insert((name, frame), *node))),
                 Work::Binary(op) => {
                     let (b, a) = (pop(&mut stack)?, pop(&mut stack)?);
                     stack.push(self.joined(NodeKey::Binary(op, [a, b]), Op::Binary(op, [a, b]), frame));
@@ -194,14 +210,12 @@ impl<'a> Lowering<'a> {
         self.intern(key, Op::Baseline(a, tag, value), tags, frame)
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn enter(
         &mut self,
         expr: &'a Expr,
         own: Own<'a>,
         frame: FrameId,
         bindings: &Bindings<'a>,
-        known: &HashMap<(&'a str, FrameId), NodeId>,
         tasks: &mut Vec<Task<'a>>,
         stack: &mut Vec<NodeId>,
     ) -> Result<(), FormulaError> {
@@ -235,7 +249,7 @@ impl<'a> Lowering<'a> {
                 Resolved::Number(number) => stack.push(self.constant(Some(number), frame)),
                 Resolved::Definition(Definition::Metric(metric)) => stack.push(self.metric(metric, bindings, frame)?),
                 Resolved::Definition(Definition::Formula(formula)) => {
-                    match known.get(&(formula.name.as_str(), frame)) {
+                    match self.known.get(&(formula.name.as_str(), frame)) {
                         Some(node) => stack.push(*node),
                         None => {
                             task(Work::Remember(&formula.name));
@@ -259,7 +273,7 @@ impl<'a> Lowering<'a> {
     ) -> Result<(Work<'a>, FrameId), FormulaError> {
         use Function::{Cumulative, Delta, MovingAvg, MovingMax, MovingMin, MovingSum, Offset, Rate};
         let text = |expr: &'a Expr| match &expr.kind {
-            ExprKind::Text(template) => bindings.single(template, own),
+            ExprKind::Text(template) => bindings.single(template, own).map(Cow::into_owned),
             _ => Err(defect()),
         };
         let window = |further: &'a [Expr]| -> Result<Step, FormulaError> {
@@ -323,7 +337,7 @@ impl<'a> Lowering<'a> {
             }
         }
         let name = bindings.single(template, own)?;
-        match bindings.keyspace().definitions.get(&name) {
+        match bindings.keyspace().definitions.get(name.as_ref()) {
             Some(definition) => Ok(Resolved::Definition(definition)),
             // Checked at load for every value of an enum, so that only a defect gets here.
             None => {
@@ -334,15 +348,16 @@ impl<'a> Lowering<'a> {
 
     /// The node of a metric's columns, and its selection.
     fn metric(&mut self, metric: &'a Metric, bindings: &Bindings<'a>, frame: FrameId) -> Result<NodeId, FormulaError> {
-        let selection = self.selection(metric, bindings, frame)?;
-        let next = self.selections.len();
-        let input = *self.selection_ids.entry(selection).or_insert_with_key(|selection| {
-            self.selections.push(selection.clone());
-            next
-        });
+        let name = (metric.name.as_str(), frame);
+        if let Some(node) = self.known.get(&name) {
+            return Ok(*node);
+        }
+        let (input, _) = self.selections.insert_full(self.selection(metric, bindings, frame)?);
         let label: Arc<str> = metric.name.as_str().into();
         let key = NodeKey::Input(input, metric.fill, Arc::clone(&label));
-        Ok(self.intern(key, Op::Input { input, fill: metric.fill, label }, Arc::clone(&metric.group_by), frame))
+        let node = self.intern(key, Op::Input { input, fill: metric.fill, label }, Arc::clone(&metric.group_by), frame);
+        self.known.insert(name, node);
+        Ok(node)
     }
 
     fn selection(
@@ -352,7 +367,7 @@ impl<'a> Lowering<'a> {
         frame: FrameId,
     ) -> Result<Selection, FormulaError> {
         let own = metric.bound.as_ref();
-        let series = bindings.single(&metric.series, own)?;
+        let series = bindings.single(&metric.series, own)?.into_owned();
         let mapping = metric.backends.get(self.context.backend).cloned().unwrap_or_default();
         refuse_forbidden(self.context.allow, &series)?;
         refuse_forbidden_index(&self.context, &mapping)?;
@@ -369,7 +384,7 @@ impl<'a> Lowering<'a> {
             filter: filter(metric, bindings)?,
             kind: metric.kind,
             aggregate: metric.aggregate,
-            group_by: metric.group_by.to_vec(),
+            group_by: Arc::clone(&metric.group_by),
             mapping,
             approximate: metric.approximate,
             axis: frame.axis.clone(),
@@ -461,11 +476,13 @@ pub(super) fn tag_values(
     own: Own<'_>,
     bindings: &Bindings<'_>,
 ) -> Result<Vec<String>, FormulaError> {
-    let mut values = BTreeSet::new();
+    let mut values = Vec::with_capacity(templates.len());
     for template in templates {
         values.extend(bindings.any_of(template, own)?.into_iter().flatten());
     }
-    Ok(values.into_iter().collect())
+    values.sort_unstable();
+    values.dedup();
+    Ok(values)
 }
 
 /// Refuses a stored series that the operator does not let the keyspace read.

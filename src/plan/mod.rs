@@ -414,7 +414,7 @@ pub fn readable_series(context: &Context<'_>, metric: &Metric, bindings: &Bindin
     let series = bindings.single(&metric.series, metric.bound.as_ref()).ok()?;
     lower::refuse_forbidden(context.allow, &series).ok()?;
     lower::refuse_forbidden_index(context, metric.backends.get(context.backend).map_or("", String::as_str)).ok()?;
-    Some(series)
+    Some(series.into_owned())
 }
 
 /// The filter of a metric without the tags that lack a parameter.

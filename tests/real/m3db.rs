@@ -39,7 +39,7 @@ fn count(series: &str, from: i64, to: i64, step: &str) -> SelectBatch {
         filter: [].into(),
         kind: Kind::Delta,
         aggregate: Aggregate::Count,
-        group_by: Vec::new(),
+        group_by: Arc::default(),
         mapping: String::new(),
         approximate: false,
         whole: None,
@@ -52,7 +52,7 @@ fn filtered(series: &str, from: i64, tag: &str, any: &[&str]) -> Selection {
     let filter = [(tag.to_owned(), any.iter().map(|value| (*value).to_owned()).collect())].into();
     Selection {
         filter,
-        group_by: vec![tag.to_owned()],
+        group_by: [tag.to_owned()].into(),
         ..count(series, from, from + MINUTE, "1m").selections.remove(0)
     }
 }
@@ -104,7 +104,7 @@ async fn legacy_names_are_written_and_read_as_such_and_others_as_they_are() {
     legacy.write(&[point(&written, "user.id=a.b", t, 1.0)]).await.unwrap();
     let by_tag = |series: &str, tag: &str| {
         let mut batch = count(series, t, t + MINUTE, "1m");
-        batch.selections[0].group_by = vec![tag.to_owned()];
+        batch.selections[0].group_by = [tag.to_owned()].into();
         batch
     };
     for (backend, series, tag) in

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod conformance;
+mod daily;
 mod elasticsearch;
 mod first_keyspace;
 mod kairosdb;

@@ -1,6 +1,4 @@
-//! The switch and the comparison as an operator does them: the program, its file, signals, a real KairosDB.
-//!
-//! `TSDB_WS_FLIP_SECONDS=60` flips for a minute.
+//! The switch and the comparison as an operator does them: the program, its file, signals, the real databases.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -14,6 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{address, unique};
 
+const BACKENDS: [&str; 5] = ["embedded", "kairosdb", "m3db", "elasticsearch", "prometheus"];
+/// How long backends are flipped, fifty requests and once a second.
+const SECONDS: u64 = 60;
 const MINUTES: usize = 120;
 const FROM: i64 = 1_767_571_200_000;
 
@@ -43,10 +44,11 @@ impl World {
     }
 
     fn configure(&self, backend: &str) {
+        let servers = BACKENDS[1..].iter().map(|name| format!(", {name}: {{ url: \"{}\" }}", address(name)));
         let text = format!(
             "listen: 127.0.0.1:0\nadmin_listen: 127.0.0.1:0\nformulas: formulas\nbackend: {backend}\n\
-             backends: {{ embedded: {{ store: store.db }}, kairosdb: {{ url: \"{}\" }} }}\n",
-            address("kairosdb")
+             backends: {{ embedded: {{ store: store.db }}{} }}\n",
+            servers.collect::<String>()
         );
         std::fs::write(self.path("tsdb-ws.yaml"), text).unwrap();
     }
@@ -134,10 +136,15 @@ async fn send(address: SocketAddr, request: String) -> (String, Value) {
     (head.lines().next().unwrap_or_default().to_owned(), serde_json::from_str(body).unwrap_or(Value::Null))
 }
 
+/// All points that a backend holds here.
+fn value_in(backend: &str) -> f64 {
+    BACKENDS.iter().position(|name| *name == backend).unwrap() as f64 + 1.0
+}
+
 fn check_unmixed((status, answer): &(String, Value)) -> String {
     assert_eq!(status, "HTTP/1.1 200 OK", "{answer}");
     let backend = answer["backend"].as_str().unwrap();
-    let value = if backend == "embedded" { 1.0 } else { 2.0 };
+    let value = value_in(backend);
     for (result, times) in answer["results"].as_array().unwrap().iter().zip([1.0, 2.0, 1.0]) {
         assert_eq!(result["series"].as_array().unwrap().len(), 2, "{result}");
         for series in result["series"].as_array().unwrap() {
@@ -151,18 +158,16 @@ fn check_unmixed((status, answer): &(String, Value)) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_requests_a_second_and_a_flip_each_second_fail_and_mix_nothing() {
     let world = World::new();
-    world.load("embedded", all(1.0));
-    world.load("kairosdb", all(2.0));
+    BACKENDS.iter().for_each(|backend| world.load(backend, all(value_in(backend))));
     let serving = Serving::start(&world);
-    let seconds = std::env::var("TSDB_WS_FLIP_SECONDS").map_or(10, |seconds| seconds.parse::<u64>().unwrap());
     let range = format!("from={FROM}&to={}&step=1m", FROM + MINUTES as i64 * 60_000);
     let request = format!("GET /shop/query?formula=one&formula=both&formula=height&{range}");
     let begun = Instant::now();
     let mut requests = Vec::new();
-    for tick in 0..seconds * 50 {
+    for tick in 0..SECONDS * 50 {
         if tick % 50 == 25 {
-            let flip = tick / 50;
-            world.configure(if flip % 2 == 0 { "kairosdb" } else { "embedded" });
+            let flip = tick as usize / 50;
+            world.configure(BACKENDS[(flip + 1) % BACKENDS.len()]);
             match flip % 3 {
                 0 => serving.signal(),
                 _ => {
@@ -179,16 +184,13 @@ async fn fifty_requests_a_second_and_a_flip_each_second_fail_and_mix_nothing() {
         *answered.entry(check_unmixed(&request.await.unwrap())).or_default() += 1;
     }
     println!("{answered:?} in {:?}", begun.elapsed());
-    assert!(answered.len() == 2 && answered.values().all(|count| *count >= seconds * 10), "{answered:?}");
+    assert!(answered.len() == BACKENDS.len() && answered.values().all(|count| *count >= SECONDS * 5), "{answered:?}");
     // A slip takes nothing away.
     world.configure("embedded");
     assert_eq!(send(serving.admin, "POST /reload".to_owned()).await.0, "HTTP/1.1 200 OK");
     let file = world.path("tsdb-ws.yaml");
     let text = std::fs::read_to_string(&file).unwrap().replace("backend: embedded", "backend: m3db");
-    std::fs::write(&file, text + "limits: { formulas: 50 }\n").unwrap();
-    let slip = std::fs::read_to_string(&file)
-        .unwrap()
-        .replace("kairosdb: {", "m3db: { url: \"http://127.0.0.1:1\" }, kairosdb: {");
+    let slip = text.replace(&address("m3db"), "http://127.0.0.1:1") + "limits: { formulas: 50 }\n";
     std::fs::write(&file, slip).unwrap();
     let (status, problem) = send(serving.admin, "POST /reload".to_owned()).await;
     assert_ne!(status, "HTTP/1.1 200 OK");

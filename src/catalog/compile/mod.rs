@@ -169,7 +169,7 @@ impl<'a> Builder<'a> {
             settle: settings.settle,
             experiment,
             parameters,
-            definitions,
+            definitions: definitions.into_iter().collect(),
         };
         // What is wrong comes first: advice about names that could not be read would mislead.
         if sound && !self.has_errors() {

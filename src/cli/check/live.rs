@@ -148,7 +148,7 @@ impl Held {
             filter: BTreeMap::new(),
             kind: Kind::Delta,
             aggregate: Aggregate::Count,
-            group_by: group_by.clone(),
+            group_by: group_by.as_slice().into(),
             mapping: mapping.to_owned(),
             approximate: true,
             axis,
