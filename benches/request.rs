@@ -48,7 +48,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Rates of twenty metrics by variation.
 fn keyspace(prefix: &str) -> String {
     let metric = |index| format!("  m{index}: {prefix}.m{index}\n");
-    let formula = |index| format!("  f{index}: m{index} / m{} * 100\n", (index * 7 + 1) % FORMULAS);
+    let formula = |index| {
+        let other = (index * 7 + 1) % FORMULAS;
+        format!("  f{index}: {{ expr: m{index} / m{other} * 100, chart: {{ title: Rate {index} }} }}\n")
+    };
     let metrics: String = (0..FORMULAS).map(metric).collect();
     let formulas: String = (0..FORMULAS).map(formula).collect();
     format!("defaults: {{ group_by: [variation] }}\nmetrics:\n{metrics}formulas:\n{formulas}")
@@ -295,6 +298,7 @@ fn compare(runtime: &tokio::runtime::Runtime, database: &Database) {
 }
 
 fn main() {
+    rustls::crypto::ring::default_provider().install_default().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(EmbeddedStore::open(folder.path().join("bench.db")).unwrap());
