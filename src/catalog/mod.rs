@@ -155,6 +155,8 @@ pub struct Metric {
     pub approximate: bool,
     /// By backend, as JSON text of an object with sorted keys.
     pub backends: BTreeMap<String, String>,
+    /// The index of documents that its mapping for Elasticsearch names: what the operator allows holds for it too.
+    pub index: Option<String>,
     /// The value of the enum parameter that its name held.
     pub bound: Option<(String, String)>,
     /// Where it is defined.
@@ -168,8 +170,8 @@ pub struct Formula {
     pub name: String,
     /// The text of the expression.
     pub text: String,
-    /// Its tree.
-    pub expr: Expr,
+    /// Its tree: of the file, not of each value of an enum in the name.
+    pub expr: Arc<Expr>,
     /// For people.
     pub description: Option<String>,
     /// Absent for a part of others.
@@ -204,8 +206,10 @@ pub struct Chart {
 pub enum ChartValue {
     /// A text that may hold parameters.
     Text(Template),
-    /// Anything else, and all of `extra`, untouched.
+    /// Anything else.
     Json(serde_json::Value),
+    /// All of `extra` as JSON text: its keys in their order, its numbers digit by digit.
+    Extra(Arc<str>),
 }
 
 impl ParameterKind {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use petgraph::algo::toposort;
 use petgraph::graph::DiGraph;
 
-use super::{Chart, ChartValue, Definition, Formula, Keyspace, Metric, compile};
+use super::{Chart, ChartValue, Definition, Formula, Keyspace, Metric, ParameterValue, compile};
 use crate::diagnostic::Diagnostic;
 use crate::formula::{BinaryOp, Expr, ExprKind, Function, UnaryOp};
 use crate::series::Aggregate;
@@ -22,8 +22,23 @@ enum Known {
     Nothing,
     /// A number in the text of a formula or a parameter, which takes the unit of what it is added to.
     Number(Option<f64>),
-    /// A unit, and whether the value was multiplied by a hundred.
-    Unit(Unit, bool),
+    /// A unit.
+    Unit(Unit),
+}
+
+/// What is known of a value.
+#[derive(Debug, Clone)]
+struct Found {
+    known: Known,
+    /// The constants that it was multiplied by; of a number itself.
+    factor: f64,
+}
+
+impl From<Known> for Found {
+    fn from(known: Known) -> Found {
+        let factor = if let Known::Number(Some(number)) = known { number } else { 1.0 };
+        Found { known, factor }
+    }
 }
 
 impl Unit {
@@ -101,9 +116,9 @@ impl Unit {
 pub fn lint(keyspace: &Keyspace) -> Vec<Diagnostic> {
     let mut linter = Linter { keyspace, known: HashMap::new(), found: Vec::new() };
     for formula in in_order(keyspace) {
-        let known = linter.formula(formula);
-        linter.chart(formula, &known);
-        linter.known.insert(&formula.name, known);
+        let found = linter.formula(formula);
+        linter.chart(formula, &found);
+        linter.known.insert(&formula.name, found);
     }
     linter.found
 }
@@ -130,54 +145,79 @@ pub(super) fn in_order(keyspace: &Keyspace) -> Vec<&Formula> {
 
 struct Linter<'a> {
     keyspace: &'a Keyspace,
-    known: HashMap<&'a str, Known>,
+    known: HashMap<&'a str, Found>,
     found: Vec<Diagnostic>,
 }
 
 impl<'a> Linter<'a> {
-    fn formula(&mut self, formula: &'a Formula) -> Known {
-        // Children come after their parents in the walk, so that in reverse every operand is known before its user.
+    fn formula(&mut self, formula: &'a Formula) -> Found {
+        // Children come after their parents in the walk, so that in reverse the operands of a node are what was found last, its
+        // first operand on top.
         let order: Vec<&Expr> = formula.expr.walk().collect();
-        let mut known: HashMap<*const Expr, Known> = HashMap::new();
+        let mut known: Vec<Found> = Vec::new();
         for expr in order.iter().rev() {
-            let of = |child: &Expr| known.get(&std::ptr::from_ref(child)).cloned().unwrap_or_default();
+            let mut operand = || known.pop().unwrap_or_else(|| Known::Nothing.into());
             let found = match &expr.kind {
-                ExprKind::Number(number) => Known::Number(Some(*number)),
-                ExprKind::Null => Known::Number(None),
-                ExprKind::Text(_) => Known::Nothing,
+                ExprKind::Number(number) => Known::Number(Some(*number)).into(),
+                ExprKind::Null => Known::Number(None).into(),
+                ExprKind::Text(_) => Known::Nothing.into(),
                 ExprKind::Name(_) => self.name(formula, expr),
-                ExprKind::Unary(UnaryOp::Neg, a) => of(a),
-                ExprKind::Unary(UnaryOp::Not, _) => Known::Unit(Unit::default(), false),
-                ExprKind::Binary(op, a, b) => self.binary(formula, *op, (a, of(a)), (b, of(b))),
+                ExprKind::Unary(UnaryOp::Neg, _) => operand(),
+                ExprKind::Unary(UnaryOp::Not, _) => {
+                    operand();
+                    Known::Unit(Unit::default()).into()
+                }
+                ExprKind::Binary(op, a, b) => {
+                    let (a, b) = ((&**a, operand()), (&**b, operand()));
+                    let factor = factor_of(*op, &a.1, &b.1);
+                    Found { factor, known: self.binary(formula, *op, (a.0, a.1.known), (b.0, b.1.known)) }
+                }
                 ExprKind::Call(function, arguments) => {
-                    let units: Vec<(&Expr, Known)> =
-                        arguments.iter().map(|argument| (argument, of(argument))).collect();
-                    self.call(formula, *function, &units)
+                    let operands: Vec<(&Expr, Found)> =
+                        arguments.iter().map(|argument| (argument, operand())).collect();
+                    let factor = factor_of_call(*function, &operands);
+                    let known: Vec<(&Expr, Known)> =
+                        operands.into_iter().map(|(argument, found)| (argument, found.known)).collect();
+                    Found { factor, known: self.call(formula, *function, &known) }
                 }
             };
-            known.insert(std::ptr::from_ref(*expr), found);
+            known.push(found);
         }
-        known.remove(&std::ptr::from_ref(&formula.expr)).unwrap_or_default()
+        known.pop().unwrap_or_else(|| Known::Nothing.into())
     }
 
-    fn name(&self, formula: &Formula, expr: &Expr) -> Known {
+    fn name(&self, formula: &Formula, expr: &Expr) -> Found {
         let names = compile::names_of(expr, formula, &self.keyspace.parameters);
         let all = names.iter().map(|name| match self.keyspace.definitions.get(name) {
-            Some(Definition::Metric(metric)) => of_metric(metric),
-            Some(Definition::Formula(other)) => self.known.get(other.name.as_str()).cloned().unwrap_or_default(),
-            None => Known::Nothing,
+            Some(Definition::Metric(metric)) => Some(of_metric(metric).into()),
+            Some(Definition::Formula(other)) => self.known.get(other.name.as_str()).cloned(),
+            None => None,
         });
-        let mut all: Vec<Known> = all.collect();
+        let mut all: Vec<Found> = all.map(|found| found.unwrap_or_else(|| Known::Nothing.into())).collect();
         match all.pop() {
-            Some(first) if all.iter().all(|other| *other == first) => first,
-            Some(_) => Known::Nothing,
-            // A number parameter.
-            None => Known::Number(None),
+            Some(first) => {
+                let known = all.iter().all(|other| other.known == first.known);
+                let factor = all.iter().all(|other| other.factor == first.factor);
+                Found {
+                    known: if known { first.known } else { Known::Nothing },
+                    factor: if factor { first.factor } else { 1.0 },
+                }
+            }
+            None => Found { known: Known::Number(None), factor: self.default_of(expr).unwrap_or(1.0) },
+        }
+    }
+
+    /// The number that a parameter is where the request does not say another.
+    fn default_of(&self, expr: &Expr) -> Option<f64> {
+        let ExprKind::Name(template) = &expr.kind else { return None };
+        match self.keyspace.parameters.get(template.as_param()?)?.default.as_ref()? {
+            ParameterValue::Number(number) => Some(*number),
+            _ => None,
         }
     }
 
     fn binary(&mut self, formula: &Formula, op: BinaryOp, a: (&Expr, Known), b: (&Expr, Known)) -> Known {
-        let ratio = Known::Unit(Unit::default(), false);
+        let ratio = Known::Unit(Unit::default());
         match op {
             BinaryOp::Or | BinaryOp::And => ratio,
             BinaryOp::Eq | BinaryOp::Ne | BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge => {
@@ -190,9 +230,7 @@ impl<'a> Linter<'a> {
             BinaryOp::Mul => multiplied(a.1, b.1, 1),
             BinaryOp::Div => multiplied(a.1, b.1, -1),
             BinaryOp::Pow => match (a.1, b.1) {
-                (Known::Unit(unit, _), Known::Number(Some(exponent))) => {
-                    unit.powered(exponent).map_or(Known::Nothing, |unit| Known::Unit(unit, false))
-                }
+                (Known::Unit(unit), Known::Number(Some(exponent))) => powered(&unit, exponent),
                 _ => Known::Nothing,
             },
         }
@@ -204,19 +242,17 @@ impl<'a> Linter<'a> {
         match function {
             Min | Max | Clamp | Coalesce => self.alike(formula, "chosen from", arguments),
             If => self.alike(formula, "chosen from", arguments.get(1..).unwrap_or_default()),
-            Exp | Ln | Log10 | Share | Lift => Known::Unit(Unit::default(), false),
-            CountBy => Known::Unit(Unit::named("count"), false),
+            Exp | Ln | Log10 | Share | Lift => Known::Unit(Unit::default()),
+            CountBy => Known::Unit(Unit::named("count")),
             Sqrt => match first() {
-                Known::Unit(unit, _) => unit.powered(0.5).map_or(Known::Nothing, |unit| Known::Unit(unit, false)),
+                Known::Unit(unit) => powered(&unit, 0.5),
                 other => other,
             },
             Pow => match (first(), arguments.get(1).map(|(_, known)| known)) {
-                (Known::Unit(unit, _), Some(Known::Number(Some(exponent)))) => {
-                    unit.powered(*exponent).map_or(Known::Nothing, |unit| Known::Unit(unit, false))
-                }
+                (Known::Unit(unit), Some(Known::Number(Some(exponent)))) => powered(&unit, *exponent),
                 _ => Known::Nothing,
             },
-            Rate => multiplied(first(), Known::Unit(Unit::named("duration"), false), -1),
+            Rate => multiplied(first(), Known::Unit(Unit::named("duration")), -1),
             Abs | Floor | Ceil | Round | MovingAvg | MovingSum | MovingMin | MovingMax | Cumulative | Delta
             | Offset | SumBy | AvgBy | MinBy | MaxBy | TopK | Baseline => first(),
         }
@@ -224,11 +260,11 @@ impl<'a> Linter<'a> {
 
     /// The unit that operands share; numbers take that of the others.
     fn alike(&mut self, formula: &Formula, verb: &str, operands: &[(&Expr, Known)]) -> Known {
-        let mut shared: Option<(&Unit, bool)> = None;
+        let mut shared: Option<&Unit> = None;
         let mut unknown = false;
         for (expr, known) in operands {
             match (known, shared) {
-                (Known::Unit(unit, _), Some((first, _))) if unit != first => {
+                (Known::Unit(unit), Some(first)) if unit != first => {
                     let message =
                         format!("in `{}`, {} and {} are {verb}", formula.name, first.in_words(), unit.in_words());
                     let hint = "mend the expression, or the `unit` of its metrics";
@@ -236,29 +272,29 @@ impl<'a> Linter<'a> {
                         .push(Diagnostic::warning("unlike_units", formula.place(&expr.span), message).with_hint(hint));
                     return Known::Nothing;
                 }
-                (Known::Unit(unit, hundred), None) => shared = Some((unit, *hundred)),
+                (Known::Unit(unit), None) => shared = Some(unit),
                 (Known::Nothing, _) => unknown = true,
                 _ => {}
             }
         }
         match shared {
-            Some((unit, hundred)) if !unknown => Known::Unit(unit.clone(), hundred),
+            Some(unit) if !unknown => Known::Unit(unit.clone()),
             None if !unknown => Known::Number(None),
             _ => Known::Nothing,
         }
     }
 
-    fn chart(&mut self, formula: &Formula, known: &Known) {
+    fn chart(&mut self, formula: &Formula, found: &Found) {
         let Some(chart_unit) = formula.chart.as_ref().and_then(unit_of) else { return };
         let place = formula.place(&formula.expr.span);
         let name = &formula.name;
-        if chart_unit == "percent" && (matches!(known, Known::Unit(_, true)) || is_hundredfold(&formula.expr)) {
+        if chart_unit == "percent" && found.factor == 100.0 {
             let message = format!("`{name}` is multiplied by 100 and its chart shows percent, which does so again");
             let hint = "a percent chart shows a fraction times 100: take out the `* 100`";
             self.found.push(Diagnostic::warning("percent_times_100", place, message).with_hint(hint));
             return;
         }
-        if let Known::Unit(unit, _) = known
+        if let Known::Unit(unit) = &found.known
             && !unit.fits(chart_unit)
         {
             let message = format!("`{name}` is {}, and its chart says {chart_unit}", unit.in_words());
@@ -270,8 +306,8 @@ impl<'a> Linter<'a> {
 
 fn of_metric(metric: &Metric) -> Known {
     match (&metric.unit, metric.aggregate) {
-        (_, Aggregate::Count) => Known::Unit(Unit::named("count"), false),
-        (Some(unit), _) => Known::Unit(Unit::named(unit), false),
+        (_, Aggregate::Count) => Known::Unit(Unit::named("count")),
+        (Some(unit), _) => Known::Unit(Unit::named(unit)),
         (None, _) => Known::Nothing,
     }
 }
@@ -285,40 +321,49 @@ fn unit_of(chart: &Chart) -> Option<&str> {
 
 fn multiplied(a: Known, b: Known, sign: i32) -> Known {
     match (a, b) {
-        (Known::Unit(a, a_hundred), Known::Unit(b, _)) => Known::Unit(a.times(&b, sign), a_hundred),
-        (Known::Unit(unit, hundred), Known::Number(number)) => {
-            let factor = number.map_or(1.0, |number| if sign > 0 { number } else { 1.0 / number });
-            // Divided by a hundred it is a fraction again.
-            Known::Unit(unit, (hundred || factor == 100.0) && factor != 0.01)
-        }
-        (Known::Number(number), Known::Unit(unit, hundred)) => {
-            Known::Unit(Unit::default().times(&unit, sign), hundred || number == Some(100.0))
-        }
+        (Known::Unit(a), Known::Unit(b)) => Known::Unit(a.times(&b, sign)),
+        (Known::Unit(unit), Known::Number(_)) => Known::Unit(unit),
+        (Known::Number(_), Known::Unit(unit)) => Known::Unit(Unit::default().times(&unit, sign)),
+        (Known::Number(Some(a)), Known::Number(Some(b))) => Known::Number(Some(if sign > 0 { a * b } else { a / b })),
         (Known::Number(_), Known::Number(_)) => Known::Number(None),
         _ => Known::Nothing,
     }
 }
 
-/// Whether an expression is, at its root, something times a hundred, whatever its units.
-fn is_hundredfold(expr: &Expr) -> bool {
-    let mut factor = 1.0;
-    let mut pending = vec![expr];
-    while let Some(expr) = pending.pop() {
-        match &expr.kind {
-            ExprKind::Number(number) => factor *= number,
-            ExprKind::Binary(BinaryOp::Mul, a, b) => pending.extend([&**a, &**b]),
-            ExprKind::Binary(BinaryOp::Div, a, b) => {
-                if let ExprKind::Number(number) = b.kind {
-                    factor /= number;
-                }
-                pending.push(a);
-            }
-            ExprKind::Unary(UnaryOp::Neg, a) => pending.push(a),
-            ExprKind::Call(Function::Round | Function::Floor | Function::Ceil | Function::Abs, arguments) => {
-                pending.extend(arguments.first());
-            }
-            _ => {}
-        }
+fn powered(unit: &Unit, exponent: f64) -> Known {
+    unit.powered(exponent).map_or(Known::Nothing, Known::Unit)
+}
+
+/// The constants that an operator's result was multiplied by, where its operands are numbers that result itself.
+fn factor_of(op: BinaryOp, a: &Found, b: &Found) -> f64 {
+    let number = |found: &Found| matches!(found.known, Known::Number(_));
+    match (op, number(a) && number(b)) {
+        (BinaryOp::Mul, _) => a.factor * b.factor,
+        (BinaryOp::Div, _) => a.factor / b.factor,
+        (BinaryOp::Add, true) => a.factor + b.factor,
+        (BinaryOp::Sub, true) => a.factor - b.factor,
+        (BinaryOp::Rem, true) => a.factor % b.factor,
+        (BinaryOp::Pow, true) => a.factor.powf(b.factor),
+        (BinaryOp::Add | BinaryOp::Sub, false) => shared_factor([a, b].into_iter()),
+        _ => 1.0,
     }
-    factor == 100.0
+}
+
+fn factor_of_call(function: Function, operands: &[(&Expr, Found)]) -> f64 {
+    use Function::*;
+    let all = || operands.iter().map(|(_, found)| found);
+    match function {
+        Min | Max | Clamp | Coalesce => shared_factor(all()),
+        If => shared_factor(all().skip(1)),
+        Abs | Floor | Ceil | Round | MovingAvg | MovingSum | MovingMin | MovingMax | Cumulative | Delta | Offset
+        | SumBy | AvgBy | MinBy | MaxBy | TopK | Baseline => shared_factor(all().take(1)),
+        _ => 1.0,
+    }
+}
+
+/// The factor that all have but numbers, which stand beside values of any factor.
+fn shared_factor<'f>(all: impl Iterator<Item = &'f Found>) -> f64 {
+    let mut factors = all.filter(|found| !matches!(found.known, Known::Number(_))).map(|found| found.factor);
+    let first = factors.next().unwrap_or(1.0);
+    if factors.all(|factor| factor == first) { first } else { 1.0 }
 }

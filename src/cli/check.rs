@@ -13,10 +13,10 @@ use report::Lines;
 
 use super::Status;
 use super::diff::revision;
-use super::test::Coverage;
+use super::test::{self, Coverage};
 use crate::app;
 use crate::catalog::{self, Catalog};
-use crate::config::Flags;
+use crate::config::{Config, Flags};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::repository::{Directory, Location, Source, keyspace_of};
 
@@ -50,12 +50,11 @@ enum Format {
 }
 
 pub async fn run(flags: &Flags, args: &CheckArgs, out: &mut impl Write) -> anyhow::Result<Status> {
-    let listing = source(flags, args.directory.as_deref())?.list()?;
-    let directory = directory(flags, args.directory.as_deref())?;
+    let Checked { config, source, directory } = Checked::open(flags, args.directory.as_deref())?;
+    let listing = source.list()?;
     if let Some(directory) = &directory {
         listing.check_not_empty(|| directory.display().to_string())?;
     }
-    let config = app::read_config(flags)?;
     let catalog = catalog::compile(&listing);
     let mut found = catalog.diagnostics.clone();
     // The flag asks about one database, whatever the operator's file says of single keyspaces.
@@ -71,6 +70,7 @@ pub async fn run(flags: &Flags, args: &CheckArgs, out: &mut impl Write) -> anyho
         let base = base(args.base.as_deref(), directory.as_deref(), config.repository.files)?;
         found.extend(live::look(&config, backend_of, &catalog, base.as_ref()).await?);
     }
+    found.extend(test::diagnostics(&listing));
     let severity = if args.require_tests { Severity::Error } else { Severity::Warning };
     found.extend(Coverage::of(&listing, &catalog).diagnostics(severity));
     found.sort_by(|a, b| (&a.location, a.code, &a.message).cmp(&(&b.location, b.code, &b.message)));
@@ -132,21 +132,28 @@ fn relocated(found: &[Diagnostic], prefix: &str) -> Vec<Diagnostic> {
     found
 }
 
-/// The directory that is named, else the configured repository.
-pub fn source(flags: &Flags, directory: Option<&Path>) -> anyhow::Result<Arc<dyn Source>> {
-    // Read also where a directory is named, so that a wrong `--backend` or file is told.
-    let config = app::read_config(flags)?;
-    Ok(match directory {
-        Some(directory) => Arc::new(Directory::new(directory, config.repository.files)),
-        None => app::source(&config),
-    })
+/// The files that a command is about, and the configuration that they are read under.
+pub struct Checked {
+    pub config: Config,
+    pub source: Arc<dyn Source>,
+    /// Where the files lie, if in a directory.
+    pub directory: Option<PathBuf>,
 }
 
-/// The directory that the files lie in, where they do.
-pub fn directory(flags: &Flags, named: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
-    Ok(match (named, app::read_config(flags)?.formulas) {
-        (Some(directory), _) => Some(directory.to_owned()),
-        (None, Location::Directory(directory)) => Some(directory).filter(|directory| directory.is_dir()),
-        (None, Location::Git(_)) => None,
-    })
+impl Checked {
+    /// The directory that is named, else the configured repository. The configuration is read in both cases, so that a wrong
+    /// `--backend` or operator's file is told.
+    pub fn open(flags: &Flags, named: Option<&Path>) -> anyhow::Result<Checked> {
+        let config = app::read_config(flags)?;
+        let source: Arc<dyn Source> = match named {
+            Some(directory) => Arc::new(Directory::new(directory, config.repository.files)),
+            None => app::source(&config),
+        };
+        let directory = match (named, &config.formulas) {
+            (Some(directory), _) => Some(directory.to_owned()),
+            (None, Location::Directory(directory)) => Some(directory.clone()).filter(|directory| directory.is_dir()),
+            (None, Location::Git(_)) => None,
+        };
+        Ok(Checked { config, source, directory })
+    }
 }

@@ -33,7 +33,7 @@ pub async fn run(flags: &Flags, args: &LoadArgs, out: &mut impl Write) -> anyhow
         args.files.iter().map(|file| Ok((file.as_str(), length(file)?))).collect::<anyhow::Result<_>>()?;
     let shift = if args.shift_to_now { shift_to_now(&args.files)? } else { 0 };
     let backend = app::open_backend(&config, config.backend)?;
-    let (mut stored, mut refused) = (0, 0);
+    let (mut stored, mut refused, mut empty) = (0, 0, false);
     for (file, length) in &files {
         let progress = Arc::new(Progress::new(file, *length));
         let told = Arc::clone(&progress);
@@ -47,6 +47,10 @@ pub async fn run(flags: &Flags, args: &LoadArgs, out: &mut impl Write) -> anyhow
         if unnamed > 0 {
             complain(&format!("{file}: {unnamed} more line(s) refused"));
         }
+        if (report.stored, report.refused) == (0, 0) {
+            complain(&format!("{file}: there is no point in it; a CSV has a header and a line for each point"));
+            empty = true;
+        }
         writeln!(out, "{file}: {} point(s) stored, {} line(s) refused", report.stored, report.refused)?;
         out.flush()?;
         stored += report.stored;
@@ -55,7 +59,7 @@ pub async fn run(flags: &Flags, args: &LoadArgs, out: &mut impl Write) -> anyhow
     if files.len() > 1 {
         writeln!(out, "{} file(s): {stored} point(s) stored, {refused} line(s) refused", files.len())?;
     }
-    Ok(Status::of_findings(refused > 0))
+    Ok(Status::of_findings(refused > 0 || empty))
 }
 
 /// How long a file is; unknown for standard input. Asked of all files before the first is loaded.

@@ -31,6 +31,22 @@ pub struct RequestArgs {
     // Its own name: an argument called `formulas` would be taken for the flag of the service.
     #[arg(required = true, value_name = "FORMULA")]
     wanted: Vec<String>,
+    #[command(flatten)]
+    window: WindowArgs,
+    /// The timezone of steps of a day and longer [default: the keyspace's]
+    #[arg(long)]
+    timezone: Option<String>,
+    /// Also each formula over the range as one bucket
+    #[arg(long)]
+    summary: bool,
+    /// Also the variations of the keyspace's experiment against its control
+    #[arg(long)]
+    compare: bool,
+}
+
+/// When, and for which values of parameters.
+#[derive(Debug, Args)]
+pub struct WindowArgs {
     /// A parameter; given again, any of its values
     #[arg(long = "param", value_name = "NAME=VALUE")]
     params: Vec<String>,
@@ -43,15 +59,22 @@ pub struct RequestArgs {
     /// The width of a point, such as 5m [default: auto]
     #[arg(long)]
     step: Option<String>,
-    /// The timezone of steps of a day and longer [default: the keyspace's]
-    #[arg(long)]
-    timezone: Option<String>,
-    /// Also each formula over the range as one bucket
-    #[arg(long)]
-    summary: bool,
-    /// Also the variations of the keyspace's experiment against its control
-    #[arg(long)]
-    compare: bool,
+}
+
+impl WindowArgs {
+    /// The parameters by name.
+    pub fn params(&self) -> anyhow::Result<BTreeMap<String, Value>> {
+        params(&self.params)
+    }
+
+    /// Writes what is given of the times and the step into the body of a request.
+    pub fn write(&self, body: &mut Value) {
+        for (field, text) in [("from", &self.from), ("to", &self.to), ("step", &self.step)] {
+            if let Some(text) = text {
+                body[field] = json!(text);
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -114,12 +137,12 @@ impl RequestArgs {
             [all] if all == "*" => json!("*"),
             names => json!(names),
         };
-        let mut body = json!({ "formulas": formulas, "summary": self.summary, "compare": self.compare, "params": params(&self.params)? });
-        let texts = [("from", &self.from), ("to", &self.to), ("step", &self.step), ("timezone", &self.timezone)];
-        for (field, text) in texts {
-            if let Some(text) = text {
-                body[field] = json!(text);
-            }
+        let params = self.window.params()?;
+        let mut body =
+            json!({ "formulas": formulas, "summary": self.summary, "compare": self.compare, "params": params });
+        self.window.write(&mut body);
+        if let Some(timezone) = &self.timezone {
+            body["timezone"] = json!(timezone);
         }
         Request::from_json(&body).map_err(|faults| wrong_request(&faults))
     }

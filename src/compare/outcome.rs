@@ -102,7 +102,7 @@ pub fn compare(left: &Result<Answer, QueryError>, right: &Result<Answer, QueryEr
         outcome.axis = Some(answer.axis.clone());
         outcome.step.clone_from(&answer.step);
         let chart = answer.results.first().and_then(|result| result.chart.as_ref());
-        outcome.title = chart.and_then(|chart| chart["title"].as_str()).map(str::to_owned);
+        outcome.title = chart.and_then(|chart| chart.get("title")?.as_str()).map(str::to_owned);
     }
     match (evaluation(left), evaluation(right)) {
         (Ok(left), Ok(right)) => outcome.series(left, right, tolerance),
@@ -131,7 +131,7 @@ fn evaluation(answer: &Result<Answer, QueryError>) -> Result<&Evaluation, (&'sta
     })?;
     let outcome = answer.results.first().map(|result| result.outcome.as_ref());
     let failed = |error: &FormulaError| (error.code, format!("{} ({})", error.detail, error.code));
-    outcome.unwrap_or(Err(&FormulaError { code: "", detail: String::new() })).map_err(failed)
+    outcome.unwrap_or(Err(&FormulaError::new("", ""))).map_err(failed)
 }
 
 impl Outcome {

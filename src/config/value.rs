@@ -61,9 +61,11 @@ pub fn url(text: &str) -> Result<String, String> {
         return Err("a URL must begin with http:// or https:// and name a host".to_owned());
     }
     if url.password().is_some() || !url.username().is_empty() {
-        return Err("a URL must not hold a user or a password: put the password into a file that only the service \
-             can read, and name it with password_file"
-            .to_owned());
+        return Err(
+            "a URL must not hold a user or a password: of elasticsearch, name a file that holds the password with \
+             password_file; the other databases are asked without one, so put a proxy that knows it before them"
+                .to_owned(),
+        );
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err("a URL must not hold a query or a fragment".to_owned());

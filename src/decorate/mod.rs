@@ -6,13 +6,12 @@ pub use compare::{Comparison, SampleRatio, Sides};
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use self::compare::Comparer;
 use crate::backend::SelectionError;
 use crate::catalog::Experiment;
 use crate::eval::{Evaluated, LeftOut};
-use crate::plan::{FormulaError, PlannedComparison, PlannedEntry, PlannedFormula};
+use crate::plan::chart::CompletedChart;
+use crate::plan::{FormulaError, OverLimit, PlannedComparison, PlannedEntry, PlannedFormula};
 use crate::series::{Column, TimeAxis};
 
 /// The answer to one entry of a request.
@@ -23,7 +22,7 @@ pub struct FormulaResult {
     /// The formula's name.
     pub formula: String,
     /// The chart, templates completed where they could be; always has `title` and `kind`.
-    pub chart: Option<Value>,
+    pub chart: Option<CompletedChart>,
     /// The series, or why there are none.
     pub outcome: Result<Evaluation, FormulaError>,
 }
@@ -33,6 +32,8 @@ pub struct FormulaResult {
 pub struct Evaluation {
     /// The expression, templates completed.
     pub expr: String,
+    /// The names of its series' tags, sorted; known also where it has no series.
+    pub tags: Vec<String>,
     /// In the order of their tags.
     pub series: Vec<SeriesResult>,
     /// Whether the traffic was split as declared, where variations were compared.
@@ -119,13 +120,27 @@ pub fn decorate(
 /// The error of the first selection of a formula that failed.
 pub fn failure(formula: &PlannedFormula, failed: &[Option<SelectionError>]) -> Option<FormulaError> {
     let error = formula.selections.iter().find_map(|selection| failed.get(*selection)?.as_ref())?;
-    let code = match error {
+    let code = match *error {
         SelectionError::Unsupported(_) => "unsupported_by_backend",
         SelectionError::Refused(_) => "selection_refused",
-        SelectionError::Limit { .. } => "limit_exceeded",
+        SelectionError::Limit { limit, value, maximum } => {
+            return Some(over(OverLimit { limit, value, maximum }, "at least "));
+        }
         SelectionError::NotAdditive(_) => "not_additive",
     };
     Some(FormulaError::new(code, error.to_string()))
+}
+
+/// The error of a formula that comes to, or whose reads come to, more than a limit.
+fn over(limit: OverLimit, least: &str) -> FormulaError {
+    let OverLimit { limit: name, value, maximum } = limit;
+    let (what, remedy) = match name {
+        "series" => ("series", "filter by tags, or group by fewer"),
+        "raw_points" => ("raw points", "ask for a shorter range, or an aggregate that the database computes"),
+        _ => ("points", "ask for a shorter range, a greater step or fewer formulas"),
+    };
+    let detail = format!("{least}{value} {what} are over the limit `{name}` of {maximum}; {remedy}");
+    FormulaError::over(limit, detail)
 }
 
 fn evaluation(
@@ -136,9 +151,8 @@ fn evaluation(
 ) -> Result<Evaluation, FormulaError> {
     let Evaluated { series, left_out } = evaluations.buckets;
     if series.len() > surroundings.max_series {
-        let (count, maximum) = (series.len(), surroundings.max_series);
-        let detail = format!("{count} series are over the limit `series` of {maximum}; filter or group by fewer tags");
-        return Err(FormulaError::new("limit_exceeded", detail));
+        let (value, maximum) = (series.len() as u64, surroundings.max_series as u64);
+        return Err(over(OverLimit { limit: "series", value, maximum }, ""));
     }
     let mut warnings = undefined_warning(&series).into_iter().collect::<Vec<_>>();
     warnings.extend(left_out_warnings(&left_out));
@@ -166,7 +180,7 @@ fn evaluation(
         }
     });
     let series = series.collect();
-    Ok(Evaluation { expr: formula.expr, series, sample_ratio: comparisons.sample_ratio, warnings })
+    Ok(Evaluation { expr: formula.expr, tags: tags.to_vec(), series, sample_ratio: comparisons.sample_ratio, warnings })
 }
 
 /// What comparing one formula's variations came to.

@@ -41,6 +41,18 @@ pub fn lex(text: &str) -> Result<Vec<Leaf>, Fault> {
     }
 }
 
+/// How many operands and calls a text has, without parsing it: what compiling it costs goes by them. None where the text is
+/// too long to be parsed at all.
+pub fn count_operands(text: &str) -> usize {
+    if text.len() > 4 * MAX_LENGTH {
+        return 0;
+    }
+    let is_part = |byte: u8| !byte.is_ascii_whitespace() && !b"(),;+-*/%^=!<>&|".contains(&byte);
+    let parts = text.bytes().map(is_part);
+    let before = std::iter::once(false).chain(parts.clone());
+    before.zip(parts).filter(|(before, now)| *now && !before).count()
+}
+
 /// A parenthesis that is open.
 struct Open {
     /// Where it is.

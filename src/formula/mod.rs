@@ -12,6 +12,7 @@ mod print;
 mod template;
 
 pub use function::{Argument, Function, FunctionClass};
+pub use lexer::count_operands;
 pub use parse::{Fault, MAX_DEPTH, MAX_LENGTH, parse};
 pub use template::{Part, Template, TemplateFault, is_name};
 

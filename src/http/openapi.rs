@@ -262,6 +262,12 @@ pub struct ErrorBody {
     pub code: String,
     /// A sentence.
     pub detail: String,
+    /// For `limit_exceeded`: the limit's name in the operator's file.
+    pub limit: Option<String>,
+    /// For `limit_exceeded`: what was reached; where reading stops at a limit, at least that.
+    pub value: Option<u64>,
+    /// For `limit_exceeded`: the limit.
+    pub maximum: Option<u64>,
 }
 
 /// What an answer took.

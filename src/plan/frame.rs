@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Span;
 use jiff::tz::TimeZone;
 
-use super::FormulaError;
+use super::{FormulaError, OverLimit};
 use crate::backend::WholeRange;
 use crate::eval::{Frame, FrameId};
 use crate::series::step::{first_instant, local_date};
@@ -132,7 +132,8 @@ impl Frames {
             "its windows reach back over more than {} buckets of {}, the limit `answer_points`; ask for a greater step",
             self.max_buckets, self.step
         );
-        FormulaError::new("limit_exceeded", detail)
+        let maximum = self.max_buckets as u64;
+        FormulaError::over(OverLimit { limit: "answer_points", value: maximum + 1, maximum }, detail)
     }
 
     fn intern(&mut self, frame: Frame) -> Result<FrameId, FormulaError> {

@@ -16,7 +16,6 @@ use super::frame::Frames;
 use super::{CheckedParams, Context, FormulaError, PlannedFormula};
 use crate::backend::{Selection, elasticsearch};
 use crate::catalog::{Definition, Formula, Metric, ParameterValue};
-use crate::config::BackendName;
 use crate::eval::{FrameId, Node, NodeId, Op, Program};
 use crate::formula::{BinaryOp, Expr, ExprKind, Function, FunctionClass, Template, UnaryOp};
 use crate::series::{Fill, Kind, Step};
@@ -370,7 +369,7 @@ impl<'a> Lowering<'a> {
         let series = bindings.single(&metric.series, own)?.into_owned();
         let mapping = metric.backends.get(self.context.backend).cloned().unwrap_or_default();
         refuse_forbidden(self.context.allow, &series)?;
-        refuse_forbidden_index(&self.context, &mapping)?;
+        refuse_forbidden_index(&self.context, metric)?;
         if metric.kind == Kind::Distinct && self.step != self.context.keyspace.resolution {
             let (name, resolution) = (&metric.name, self.context.keyspace.resolution);
             let detail =
@@ -499,9 +498,9 @@ pub(super) fn refuse_forbidden(allow: Option<&[String]>, series: &str) -> Result
 }
 
 /// Refuses documents of an index that the operator does not let the keyspace read.
-pub(super) fn refuse_forbidden_index(context: &Context<'_>, mapping: &str) -> Result<(), FormulaError> {
-    match elasticsearch::mapped_index(mapping).filter(|_| context.backend == BackendName::Elasticsearch.as_str()) {
-        Some(index) => refuse_forbidden(context.allow, &index),
+pub(super) fn refuse_forbidden_index(context: &Context<'_>, metric: &Metric) -> Result<(), FormulaError> {
+    match metric.index.as_deref().filter(|_| context.backend == elasticsearch::NAME) {
+        Some(index) => refuse_forbidden(context.allow, index),
         None => Ok(()),
     }
 }

@@ -51,7 +51,7 @@ pub struct PlannedEntry {
     /// The formula's name.
     pub formula: String,
     /// The chart, where the formula is known; a text that lacks a parameter is as it is written.
-    pub chart: Option<serde_json::Value>,
+    pub chart: Option<chart::CompletedChart>,
     /// What is to be evaluated, or why nothing is.
     pub outcome: Result<PlannedFormula, FormulaError>,
 }
@@ -80,12 +80,30 @@ pub struct FormulaError {
     pub code: &'static str,
     /// A sentence that says what to do.
     pub detail: String,
+    /// For `limit_exceeded`: the limit that the operator set.
+    pub limit: Option<OverLimit>,
+}
+
+/// A limit of the operator's that something is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OverLimit {
+    /// Its name in the operator's file.
+    pub limit: &'static str,
+    /// What was reached; where reading stops at a limit, at least that.
+    pub value: u64,
+    /// The limit.
+    pub maximum: u64,
 }
 
 impl FormulaError {
     /// An error of one formula.
     pub fn new(code: &'static str, detail: impl Into<String>) -> FormulaError {
-        FormulaError { code, detail: detail.into() }
+        FormulaError { code, detail: detail.into(), limit: None }
+    }
+
+    /// A formula that is over a limit; `detail` says what to do.
+    pub fn over(limit: OverLimit, detail: impl Into<String>) -> FormulaError {
+        FormulaError { limit: Some(limit), ..FormulaError::new("limit_exceeded", detail) }
     }
 }
 
@@ -210,7 +228,11 @@ fn formula_of<'a>(context: &Context<'a>, name: &str) -> Result<&'a Arc<Formula>,
         }
         None => {
             let shown: String = name.chars().take(80).collect();
-            let detail = format!("the keyspace `{}` has no formula `{shown}`", context.keyspace.name);
+            let detail = match name {
+                "*" => "`*` in a list is no formula; \"formulas\": \"*\", without the list, is all that have a chart"
+                    .to_owned(),
+                _ => format!("the keyspace `{}` has no formula `{shown}`", context.keyspace.name),
+            };
             Err(FormulaError::new("unknown_formula", detail))
         }
     }
@@ -306,7 +328,8 @@ fn window(context: &Context<'_>, request: &Request, entries: usize) -> Result<Wi
     };
     let ((timezone, (from, to)), step) = both(both(zone, range), step)?;
     let step = step.unwrap_or_else(|| {
-        let points = request.max_points.unwrap_or(DEFAULT_MAX_POINTS);
+        let most = (context.limits.answer_points / entries.max(1)).max(1);
+        let points = request.max_points.unwrap_or(DEFAULT_MAX_POINTS).min(most);
         time::auto_step(from, to, points, keyspace.resolution, &timezone)
     });
     let axis = axis(context, (from, to), step, &timezone, entries)?;
@@ -413,7 +436,7 @@ pub fn values_window(
 pub fn readable_series(context: &Context<'_>, metric: &Metric, bindings: &Bindings<'_>) -> Option<String> {
     let series = bindings.single(&metric.series, metric.bound.as_ref()).ok()?;
     lower::refuse_forbidden(context.allow, &series).ok()?;
-    lower::refuse_forbidden_index(context, metric.backends.get(context.backend).map_or("", String::as_str)).ok()?;
+    lower::refuse_forbidden_index(context, metric).ok()?;
     Some(series.into_owned())
 }
 

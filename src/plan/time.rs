@@ -106,18 +106,29 @@ const AUTO_STEPS: [Step; 21] = {
 };
 
 /// The smallest of the automatic steps that is a multiple of the resolution and gives at most `points` buckets; the largest
-/// (4 w) where none does.
+/// (4 w) where none does. Of a resolution that divides none of them, such as 11s, it is the smallest multiple that does.
 pub fn auto_step(from: i64, to: i64, points: usize, resolution: Step, timezone: &TimeZone) -> Step {
     let steps = &AUTO_STEPS[..20];
     let fits = |step: &&Step| bucket_count(from, to, **step, timezone) <= points as u64;
     let usable = || steps.iter().filter(|step| step.is_multiple_of(resolution));
-    usable().find(fits).or_else(|| usable().next_back()).copied().unwrap_or(resolution)
+    let automatic = usable().find(fits).or_else(|| usable().next_back()).copied();
+    automatic.unwrap_or_else(|| multiple(from, to, points as u64, resolution))
+}
+
+/// The smallest multiple of the resolution that gives at most `points` buckets of an exact step, or nearly so.
+fn multiple(from: i64, to: i64, points: u64, resolution: Step) -> Step {
+    // The first bucket begins before the range, so that one is taken off what the range is divided by.
+    let length = ((to - from).max(1) as u64).div_ceil(points.saturating_sub(1).max(1));
+    let times = length.div_ceil(resolution.nominal_millis() as u64).max(1);
+    let count = times.saturating_mul(u64::from(resolution.count()));
+    Step::new(u32::try_from(count).unwrap_or(u32::MAX), resolution.unit())
 }
 
 /// The smallest automatic step that gives at most `points` buckets, for the message of a limit.
 pub fn fitting_step(from: i64, to: i64, points: u64, resolution: Step, timezone: &TimeZone) -> Option<Step> {
     let usable = AUTO_STEPS.iter().filter(|step| step.is_multiple_of(resolution));
-    usable.copied().find(|step| bucket_count(from, to, *step, timezone) <= points)
+    let automatic = usable.clone().copied().find(|step| bucket_count(from, to, *step, timezone) <= points);
+    automatic.or_else(|| usable.clone().next().is_none().then(|| multiple(from, to, points, resolution)))
 }
 
 /// How many buckets `[from, to)` touches. Exact for exact steps; for the calendar by walking, or, where that would be long,
@@ -205,5 +216,6 @@ mod tests {
         assert_eq!(auto(24 * hour, 1, "1m"), "1d");
         assert_eq!(auto(400 * 24 * hour, 1, "1m"), "4w");
         assert_eq!(auto(24 * hour, 100, "1h"), "1h");
+        assert_eq!((auto(hour, 200, "11s"), auto(hour, 500, "11s")), ("22s".to_owned(), "11s".to_owned()));
     }
 }

@@ -64,7 +64,7 @@ fn parameter(parameter: &Parameter) -> Value {
 }
 
 /// Absent fields are left out, as everywhere in the answers.
-fn without_nulls(mut value: Value) -> Value {
+pub(super) fn without_nulls(mut value: Value) -> Value {
     if let Value::Object(fields) = &mut value {
         fields.retain(|_, field| !field.is_null());
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::QueryError;
+use super::catalogue::without_nulls;
 use super::service::Snapshot;
 use crate::backend::Selection;
 use crate::catalog::{Definition, Keyspace};
@@ -89,7 +90,13 @@ fn planned(entry: &PlannedEntry, plan: &Plan) -> Value {
         Err(error) => json!({
             "name": entry.name,
             "formula": entry.formula,
-            "error": { "code": error.code, "detail": error.detail },
+            "error": without_nulls(json!({
+                "code": error.code,
+                "detail": error.detail,
+                "limit": error.limit.map(|over| over.limit),
+                "value": error.limit.map(|over| over.value),
+                "maximum": error.limit.map(|over| over.maximum),
+            })),
         }),
     }
 }

@@ -119,6 +119,66 @@ fn annotations_name_files_as_the_workspace_does() {
 }
 
 #[test]
+fn test_files_that_are_broken_or_of_no_keyspace_are_told() {
+    let repository = tempfile::tempdir().unwrap();
+    let write = |file: &str, text: &str| std::fs::write(repository.path().join(file), text).unwrap();
+    write("shop.yaml", "metrics: { v: s, w: s }\nformulas: { f: v + w, g: f }\n");
+    let sound =
+        "  - { name: a, request: { formulas: [g], from: 0, to: 60000, step: 1m }, expect: { g: { \"\": [0] } } }\n";
+    for (text, place, told) in [
+        ("tests: [\n", ":1:8: ", "error[invalid_test]"),
+        ("test: []\n", ":1:1: ", "unknown field `test`"),
+        ("series: [{ series: s, start: now, step: 1m, values: 1 }]\n", ":1:", "must be RFC 3339"),
+        (
+            &format!("tests:\n{sound}  - {{ request: {{ formulas: [f] }}, expect: {{}} }}\n"),
+            ":3:5: ",
+            "the test has no `name`",
+        ),
+        (
+            &format!("tests:\n{sound}  - {{ name: b, request: {{ formula: [f] }}, expect: {{}} }}\n"),
+            ":3:",
+            "request/formula",
+        ),
+        (&format!("tests:\n{sound}  - {{ name: b, requests: {{}} }}\n"), ":3:", "did you mean `request`?"),
+    ] {
+        write("shop.test.yaml", text);
+        let (status, said) = check(repository.path(), &[]);
+        assert_eq!(status, 1, "{text}: {said}");
+        assert!(said.contains(&format!("shop.test.yaml{place}")) && said.contains(told), "{text}: {said}");
+        assert!(said.contains("hint: ") && !said.contains("untested_formula"), "{text}: {said}");
+    }
+    write("shop.test.yaml", &format!("tests:\n{sound}"));
+    assert_eq!(
+        check(repository.path(), &[]),
+        (0, "2 file(s), 1 sound keyspace(s), 0 error(s), 0 warning(s)\n".replace("2 file", "1 file"))
+    );
+    write("shpo.test.yaml", "tests: []\n");
+    let (status, said) = check(repository.path(), &[]);
+    assert!(status == 1 && said.contains("shpo.test.yaml:1:1: error[orphan_test]"), "{said}");
+    assert!(said.contains("did you mean `shop`?"), "{said}");
+}
+
+#[test]
+fn what_is_no_regular_file_is_told_and_waited_for_by_nobody() {
+    let repository = tempfile::tempdir().unwrap();
+    let at = |name: &str| repository.path().join(name);
+    std::fs::write(at("sound.yaml"), "metrics: { v: s }\nformulas: { f: v }\n").unwrap();
+    // A pipe that nobody writes to would hold its reader for ever.
+    assert!(Command::new("mkfifo").arg(at("pipe.yaml")).arg(at("pipe.test.yaml")).status().unwrap().success());
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket.yaml")).unwrap();
+    std::os::unix::fs::symlink("loop.yaml", at("loop.yaml")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", at("zero.yaml")).unwrap();
+    std::os::unix::fs::symlink(".", at("folder")).unwrap();
+    std::fs::create_dir(at("directory.yaml")).unwrap();
+    let (status, said) = check(repository.path(), &[]);
+    assert_eq!(status, 1, "{said}");
+    for name in ["pipe.yaml", "pipe.test.yaml", "socket.yaml", "loop.yaml", "zero.yaml", "directory.yaml"] {
+        assert!(said.contains(&format!("{name}:1:1: error[unreadable_file]")), "{name}: {said}");
+    }
+    assert!(!said.contains(" sound.yaml:"), "{said}");
+}
+
+#[test]
 fn a_directory_without_keyspaces_is_no_success() {
     let empty = tempfile::tempdir().unwrap();
     let (status, told) = check(empty.path(), &[]);

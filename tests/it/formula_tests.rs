@@ -178,8 +178,20 @@ fn a_filter_chooses_and_one_that_chooses_nothing_is_an_error() {
     assert!(code == Some(0) && told.contains("2 passed, 0 failed"), "{told}");
     assert_eq!(run(place.path(), &["--filter", "zork"]).0, Some(2));
     assert_eq!(run(Path::new("/nonexistent"), &[]).0, Some(2));
-    let broken = folder(&[("shop.yaml", KEYSPACE), ("shop.test.yaml", "tests: [{ name: a }]\n")]);
-    assert_eq!(run(broken.path(), &[]).0, Some(1));
+    let none = folder(&[("shop.yaml", KEYSPACE)]);
+    let (code, told) = run(none.path(), &[]);
+    assert!(code == Some(2) && told.contains("holds no tests"), "{told}");
+    // What is wrong with one test keeps no other from being run.
+    let broken = "  - { name: a }\n  - { request: { formulas: [total] }, expect: {} }\n  - { name: b, request: { formulas: [total], steps: 1m }, expect: {} }\n";
+    let broken = folder(&[("shop.yaml", KEYSPACE), ("shop.test.yaml", &tests(&format!("{PASSING}{broken}")))]);
+    let (code, told) = run(broken.path(), &[]);
+    assert!(code == Some(1) && told.contains("3 passed, 3 failed"), "{told}");
+    for fault in
+        [": a\n", ": test 5\n", ": b\n", "the test has no `request`", "the test has no `name`", "request/steps: "]
+    {
+        assert!(told.contains(fault), "{fault}: {told}");
+    }
+    assert!(run(broken.path(), &["--filter", "no tags"]).1.contains("2 passed, 0 failed"), "a filter passes over them");
     let lost = folder(&[("shop.yaml", KEYSPACE), ("shopp.test.yaml", &tests(PASSING))]);
     let (code, told) = run(lost.path(), &[]);
     assert!(code == Some(1) && told.contains("there is no keyspace `shopp`"), "{told}");

@@ -46,6 +46,29 @@ fn limits_hold_exactly() {
 }
 
 #[test]
+fn a_file_full_of_operands_is_refused_before_any_is_parsed() {
+    let file = |formulas: &str| format!("metrics: {{ visitors: s, customers: s }}\nformulas:\n{formulas}");
+    let text = "(customers - 3) / max(visitors, 1) * 100 + customers / coalesce(visitors, 1) - visitors * 0.25 + 10";
+    let honest: String = (0..5_000).map(|at| format!("  f{at}: {text}\n")).collect();
+    assert!(text.len() >= 99);
+    assert_eq!(codes(&[("k.yaml", &file(&honest))]), Vec::<&str>::new());
+    let wide = format!("1{}", "+1".repeat(1_999));
+    let full: String = (0..75).map(|at| format!("  f{at}: {wide}\n")).collect();
+    assert_eq!(codes(&[("k.yaml", &file(&full))]), Vec::<&str>::new());
+    assert_eq!(codes(&[("k.yaml", &file(&format!("{full}  one: customers\n")))]), ["expression_limit"]);
+    // Its names are there, whatever is not known of them.
+    let folder =
+        [("k/a.yaml", file(&format!("{full}  one: customers\n"))), ("k/b.yaml", "formulas: { g: one }\n".to_owned())];
+    assert_eq!(codes(&folder.each_ref().map(|(path, text)| (*path, text.as_str()))), ["expression_limit"]);
+    // An enum in a name counts for all its values.
+    let values: String = (0..900).map(|value| format!("v{value}, ")).collect();
+    let enums = format!(
+        "parameters: {{ e: {{ type: enum, values: [{values}] }} }}\nmetrics: {{ m: s }}\nformulas: {{ \"f_${{e}}\": {wide} }}\n"
+    );
+    assert!(codes(&[("k.yaml", &enums)]).contains(&"keyspace_limit"));
+}
+
+#[test]
 fn enums_that_multiply_and_includes_that_fan_out_end_at_their_budgets() {
     let values: String = (0..900).map(|value| format!("v{value}, ")).collect();
     let many: String = (0..100).map(|name| format!("  m{name}_${{e}}: s\n")).collect();

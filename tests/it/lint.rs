@@ -76,6 +76,10 @@ fn a_percent_chart_of_a_hundredfold_is_told() {
         "100 * customers / visitors",
         "-round(100 * (customers / visitors))",
         "plain * 100",
+        "customers / visitors * (50 + 50)",
+        "customers / (visitors / 10 ^ 2)",
+        "customers / visitors * 10 * 10",
+        "max(customers / visitors * 100, 0)",
     ] {
         assert_eq!(charted(expr, "percent"), [("percent_times_100", 15)], "{expr}");
     }
@@ -83,7 +87,11 @@ fn a_percent_chart_of_a_hundredfold_is_told() {
         assert_eq!(charted(expr, "percent"), [], "{expr}");
     }
     assert_eq!(charted("customers / visitors * 100", "number"), []);
-    // Through the graph.
+    // Through the graph, whatever is known of units, and by a parameter that is a hundred unless the request says otherwise.
+    let text = "  g: plain * 100\n  f: { expr: g, chart: { title: t, unit: percent } }";
+    assert_eq!(found(text), [("percent_times_100", 14)]);
+    let text = "  f: { expr: \"plain * ${n}\", chart: { title: t, unit: percent } }\nparameters: { n: { type: number, default: 100 } }";
+    assert_eq!(found(text), [("percent_times_100", 15)]);
     let text = "  g: customers * 100 / visitors\n  f: { expr: g, chart: { title: t, unit: percent } }";
     assert_eq!(found(text), [("percent_times_100", 14)]);
 }

@@ -91,6 +91,42 @@ fn an_answer_can_be_kept_and_asked_for_again() {
 }
 
 #[test]
+fn a_limit_of_one_formula_is_told_with_its_numbers() {
+    let (_place, server) = shop("formulas: formulas\nlimits: { series: 2 }\n");
+    let body = json!({ "formulas": ["traffic", "*"], "from": 1_483_315_200_000_i64, "to": 1_483_318_800_000_i64 });
+    let answer = server.post("/shop", &body).json();
+    let error = &answer["results"][0]["error"];
+    assert_eq!((&error["code"], &error["limit"]), (&json!("limit_exceeded"), &json!("series")));
+    assert_eq!((&error["value"], &error["maximum"]), (&json!(3), &json!(2)));
+    assert!(error["detail"].as_str().unwrap().starts_with("at least 3 series are over the limit `series` of 2; "));
+    let hint = answer["results"][1]["error"]["detail"].as_str().unwrap();
+    assert!(hint.contains("\"formulas\": \"*\""), "{hint}");
+}
+
+#[test]
+fn an_automatic_step_is_within_the_limit_and_a_table_without_lines_has_its_header() {
+    let (_place, server) = shop("formulas: formulas\nlimits: { answer_points: 100 }\n");
+    let asked = "/shop/query?formula=traffic&from=0&to=86400000&max_points=100000";
+    let answer = server.get_with(asked, &[("cache-control", "no-cache")]);
+    assert_eq!((answer.status, &answer.json()["step"]), (200, &json!("15m")), "{}", answer.text());
+    let table = server.get_with(asked, &[("accept", "text/csv")]);
+    assert_eq!((table.status, table.text().trim_end()), (200, "name,timestamp,value,variation"));
+}
+
+#[test]
+fn extra_of_a_chart_passes_through_untouched() {
+    let keyspace = "metrics: { m: s }
+formulas:
+  f: { expr: m, chart: { title: t, extra: { z: 18446744073709551615, a: [1.50, 0x10, 12345678901234567890123, \"1\", null], m: {} } } }
+";
+    let place = Place::with(&[("formulas/k.yaml", keyspace), ("tsdb-ws.yaml", "formulas: formulas\n")]);
+    let server = place.serve(&[]);
+    let answer = server.get("/k/query?formula=f&from=0&to=60000&step=1m").text();
+    let extra = "\"extra\":{\"z\":18446744073709551615,\"a\":[1.50,16,12345678901234567890123,\"1\",null],\"m\":{}}}";
+    assert!(answer.contains(extra), "{answer}");
+}
+
+#[test]
 fn the_step_that_would_fit_fits() {
     let (_place, server) = shop("formulas: formulas\nlimits: { answer_points: 1000 }\n");
     for hours in [10, 24, 24 * 30] {

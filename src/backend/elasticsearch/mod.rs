@@ -41,7 +41,8 @@ use listing::Refused;
 use run::Run;
 use write::Stored;
 
-const NAME: &str = "elasticsearch";
+/// Its name, in keyspace files too.
+pub const NAME: &str = "elasticsearch";
 const NDJSON: (&str, &str) = ("content-type", "application/x-ndjson");
 const JSON: (&str, &str) = ("content-type", "application/json");
 const HEALTH: &str = "/_cluster/health?filter_path=status";

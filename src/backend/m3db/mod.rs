@@ -12,7 +12,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,9 +19,9 @@ use async_trait::async_trait;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 
+use super::BackendError;
 use super::client::Reply;
-use super::remote::{Dialect, Names, Remote, StoredSeries, WriteRequest, described, first_points};
-use super::{Backend, BackendError, CallPreview, SelectBatch, Selected, StoredSeries as Listed, ValuesQuery};
+use super::remote::{Dialect, Names, Remote, Server, StoredSeries, WriteRequest, described, first_points};
 use crate::series::Point;
 
 const NAME: &str = "m3db";
@@ -148,30 +147,9 @@ fn limited(headers: &HeaderMap) -> Option<String> {
 }
 
 #[async_trait]
-impl Backend for M3db {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    async fn select(&self, batch: &SelectBatch) -> Result<Selected, BackendError> {
-        self.remote.select(batch).await
-    }
-
-    fn preview(&self, batch: &SelectBatch) -> Vec<CallPreview> {
-        self.remote.preview(batch)
-    }
-
-    async fn tag_values(
-        &self,
-        queries: &[ValuesQuery],
-        range: Range<i64>,
-        limit: usize,
-    ) -> Result<(Vec<String>, bool), BackendError> {
-        self.remote.tag_values(queries, range, limit).await
-    }
-
-    async fn list_series(&self, pattern: &str, limit: usize) -> Result<(Vec<Listed>, bool), BackendError> {
-        self.remote.list_series(pattern, limit).await
+impl Server for M3db {
+    fn remote(&self) -> &Remote {
+        &self.remote
     }
 
     async fn write(&self, points: &[Point]) -> Result<(), BackendError> {

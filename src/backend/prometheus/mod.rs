@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::BackendError;
 use super::client::Reply;
-use super::remote::{Dialect, Names, Remote, WriteRequest, described};
-use super::{Backend, BackendError, CallPreview, SelectBatch, Selected, StoredSeries as Listed, ValuesQuery};
+use super::remote::{Dialect, Names, Remote, Server, WriteRequest, described};
 use crate::series::Point;
 
 const NAME: &str = "prometheus";
@@ -69,30 +69,9 @@ impl Prometheus {
 }
 
 #[async_trait]
-impl Backend for Prometheus {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    async fn select(&self, batch: &SelectBatch) -> Result<Selected, BackendError> {
-        self.remote.select(batch).await
-    }
-
-    fn preview(&self, batch: &SelectBatch) -> Vec<CallPreview> {
-        self.remote.preview(batch)
-    }
-
-    async fn tag_values(
-        &self,
-        queries: &[ValuesQuery],
-        range: Range<i64>,
-        limit: usize,
-    ) -> Result<(Vec<String>, bool), BackendError> {
-        self.remote.tag_values(queries, range, limit).await
-    }
-
-    async fn list_series(&self, pattern: &str, limit: usize) -> Result<(Vec<Listed>, bool), BackendError> {
-        self.remote.list_series(pattern, limit).await
+impl Server for Prometheus {
+    fn remote(&self) -> &Remote {
+        &self.remote
     }
 
     async fn write(&self, points: &[Point]) -> Result<(), BackendError> {

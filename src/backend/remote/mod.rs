@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 pub use message::{StoredSeries, WriteRequest};
 pub use names::Names;
@@ -32,7 +33,10 @@ use reqwest::header::HeaderMap;
 pub use write::{described, first_points};
 
 use super::client::{Client, Reply};
-use super::{BackendError, CallPreview, SelectBatch, Selected, SelectionError, SelectionFrame, ValuesQuery};
+use super::{
+    Backend, BackendError, CallPreview, SelectBatch, Selected, SelectionError, SelectionFrame, StoredSeries as Listed,
+    ValuesQuery,
+};
 use crate::series::Point;
 use decode::Spent;
 use request::{Read, Reads, Source};
@@ -67,6 +71,55 @@ impl Dialect {
     /// The end to ask for, so that what is before `to` is read.
     fn end_of(&self, to: i64) -> i64 {
         if self.end_is_read { to - 1 } else { to }
+    }
+}
+
+/// A kind of server: what it does in its own way. All else every one does as [`Remote`] has it.
+#[async_trait]
+pub trait Server: Send + Sync + 'static {
+    /// The server.
+    fn remote(&self) -> &Remote;
+
+    /// As [`Backend::write`].
+    async fn write(&self, points: &[Point]) -> Result<(), BackendError>;
+
+    /// As [`Backend::check_health`].
+    async fn check_health(&self) -> Result<(), BackendError>;
+}
+
+#[async_trait]
+impl<S: Server> Backend for S {
+    fn name(&self) -> &'static str {
+        self.remote().dialect.backend
+    }
+
+    async fn select(&self, batch: &SelectBatch) -> Result<Selected, BackendError> {
+        self.remote().select(batch).await
+    }
+
+    fn preview(&self, batch: &SelectBatch) -> Vec<CallPreview> {
+        self.remote().preview(batch)
+    }
+
+    async fn tag_values(
+        &self,
+        queries: &[ValuesQuery],
+        range: Range<i64>,
+        limit: usize,
+    ) -> Result<(Vec<String>, bool), BackendError> {
+        self.remote().tag_values(queries, range, limit).await
+    }
+
+    async fn list_series(&self, pattern: &str, limit: usize) -> Result<(Vec<Listed>, bool), BackendError> {
+        self.remote().list_series(pattern, limit).await
+    }
+
+    async fn write(&self, points: &[Point]) -> Result<(), BackendError> {
+        Server::write(self, points).await
+    }
+
+    async fn check_health(&self) -> Result<(), BackendError> {
+        Server::check_health(self).await
     }
 }
 
@@ -180,11 +233,7 @@ impl Remote {
     ///
     /// # Errors
     /// When the server fails.
-    pub async fn list_series(
-        &self,
-        pattern: &str,
-        limit: usize,
-    ) -> Result<(Vec<crate::backend::StoredSeries>, bool), BackendError> {
+    pub async fn list_series(&self, pattern: &str, limit: usize) -> Result<(Vec<Listed>, bool), BackendError> {
         let unreadable = |reason| self.failed(reason);
         let reply =
             self.well(self.client.send(Method::GET, listing::NAMES_PATH, self.dialect.headers, Bytes::new()).await?)?;

@@ -178,7 +178,7 @@ pub fn draft(name: String, bound: Option<(String, String)>, spec: &FormulaSpec) 
     let formula = Formula {
         name,
         text: spec.text.clone(),
-        expr: spec.expr.clone(),
+        expr: Arc::clone(&spec.expr),
         description: spec.description.clone(),
         chart: spec.chart.clone(),
         bound,
@@ -210,6 +210,9 @@ pub fn names_of(expr: &Expr, formula: &Formula, parameters: &Parameters) -> Vec<
 
 /// The names that an identifier can become; none where a parameter in it is not an enum.
 pub fn values_of(template: &Template, bound: Option<&(String, String)>, parameters: &Parameters) -> Vec<String> {
+    if let Some(name) = template.as_literal() {
+        return vec![name.to_owned()];
+    }
     let mut names = vec![String::new()];
     for part in &template.parts {
         let values: Vec<&str> = match part {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Builder, Spec};
+use crate::backend::elasticsearch;
 use crate::catalog::Metric;
 use crate::catalog::spec::{MetricSpec, Tags};
 use crate::diagnostic::{Diagnostic, Location};
@@ -71,6 +72,7 @@ pub fn put_together(name: String, bound: Option<(String, String)>, spec: &Metric
         description: spec.description.clone(),
         approximate: spec.approximate,
         backends: spec.backends.clone(),
+        index: spec.backends.get(elasticsearch::NAME).and_then(|mapping| elasticsearch::mapped_index(mapping)),
         bound,
         location: spec.location.clone(),
     }

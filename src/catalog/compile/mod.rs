@@ -20,7 +20,7 @@ use super::parsed::{ParsedFile, ParsedFiles, start_of};
 use super::spec::Spec;
 use super::{Catalog, Definition, Keyspace, Parameter, experiment};
 use crate::diagnostic::{Diagnostic, Location, Severity};
-use crate::formula::Template;
+use crate::formula::{Template, count_operands};
 use crate::repository::{self, Listing, keyspace_of};
 
 /// One keyspace, compiled on its own.
@@ -200,7 +200,7 @@ impl<'a> Builder<'a> {
             }
         }
         for (name, formula) in specs.iter().flat_map(|spec| &spec.formulas) {
-            let names = self.expand(name, &formula.location, formula.text.len(), parameters);
+            let names = self.expand(name, &formula.location, count_operands(&formula.text), parameters);
             self.note_unread(name, names.is_empty(), parameters);
             for (name, bound) in names {
                 if self.claim(&name, &formula.location, &mut places) {

@@ -24,14 +24,14 @@ const RESERVED: [&str; 13] = [
 ];
 /// A keyspace's budgets: enums multiply what is written, and a small file must not become a large keyspace.
 const MAX_DEFINITIONS: usize = 20_000;
-const MAX_EXPANDED: usize = 4 << 20;
+const MAX_OPERANDS: usize = 400_000;
 
 /// What enums have made so far.
 #[derive(Default)]
 pub struct Budget {
     definitions: usize,
-    /// Bytes of expressions, each as often as it is defined.
-    expanded: usize,
+    /// Operands of expressions, each as often as it is defined.
+    operands: usize,
     told: bool,
 }
 
@@ -61,7 +61,7 @@ impl Builder<'_> {
         };
         let fault =
             Diagnostic::error("duplicate_name", location.clone(), format!("`{}` is defined twice", shorten(name, 128)));
-        let hint = format!("it is defined first at {first}; rename or remove one of the two");
+        let hint = "rename or remove one of the two";
         self.faults.push(fault.with_hint(hint).with_related(first.clone()));
         false
     }
@@ -79,12 +79,12 @@ impl Builder<'_> {
         parameters
     }
 
-    /// A name that holds an enum parameter is defined once for each of its values; `size` is what each of them costs.
+    /// A name that holds an enum parameter is defined once for each of its values; `operands` is how many its expression has.
     pub(super) fn expand(
         &mut self,
         name: &str,
         location: &Location,
-        size: usize,
+        operands: usize,
         parameters: &Parameters,
     ) -> Vec<(String, Option<(String, String)>)> {
         let Ok(template) = Template::parse(name) else { return Vec::new() };
@@ -118,7 +118,7 @@ impl Builder<'_> {
                 Vec::new()
             }
         };
-        if self.afford(names.len(), size, location) { names } else { Vec::new() }
+        if self.afford(names.len(), operands, location) { names } else { Vec::new() }
     }
 
     fn check_expanded(&mut self, names: &[(String, Option<(String, String)>)], param: &str, location: &Location) {
@@ -132,16 +132,15 @@ impl Builder<'_> {
     }
 
     /// Takes definitions off the budget; false where it does not reach.
-    fn afford(&mut self, count: usize, size: usize, location: &Location) -> bool {
+    fn afford(&mut self, count: usize, operands: usize, location: &Location) -> bool {
         self.budget.definitions += count;
-        self.budget.expanded += count * size;
-        if self.budget.definitions <= MAX_DEFINITIONS && self.budget.expanded <= MAX_EXPANDED {
+        self.budget.operands += count * operands;
+        if self.budget.definitions <= MAX_DEFINITIONS && self.budget.operands <= MAX_OPERANDS {
             return true;
         }
         if !self.budget.told {
             let message = format!(
-                "the keyspace has more than {MAX_DEFINITIONS} metrics and formulas, or {} MiB of expressions, each enum in a name counted for all its values",
-                MAX_EXPANDED >> 20
+                "the keyspace has more than {MAX_DEFINITIONS} metrics and formulas, or {MAX_OPERANDS} operands in expressions, each enum in a name counted for all its values"
             );
             self.error("keyspace_limit", location, message, "use shorter enums in names, or split the keyspace");
         }

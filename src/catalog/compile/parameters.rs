@@ -106,7 +106,7 @@ impl Builder<'_> {
 pub fn chart_params(chart: &Chart) -> impl Iterator<Item = &str> {
     let texts = chart.fields.iter().filter_map(|(_, value)| match value {
         ChartValue::Text(template) => Some(template),
-        ChartValue::Json(_) => None,
+        ChartValue::Json(_) | ChartValue::Extra(_) => None,
     });
     texts.chain([&chart.title]).flat_map(Template::params)
 }

@@ -47,18 +47,19 @@ impl Builder<'_> {
         inferred: &mut Inferred,
     ) -> Arc<[String]> {
         let scope = Scope { draft, definitions, parameters };
-        // Children come after their parents in the walk, so that in reverse every operand is known before its user.
+        // Children come after their parents in the walk, so that in reverse the operands of a node are what was found last, its
+        // first operand on top.
         let order: Vec<&Expr> = draft.spec.expr.walk().collect();
-        let mut known: HashMap<*const Expr, Known> = HashMap::new();
+        let mut known: Vec<Known> = Vec::new();
         let none = Known { tags: Some(Arc::new([])), distinct: None };
         for expr in order.iter().rev() {
-            let of = |child: &Expr| known.get(&std::ptr::from_ref(child)).cloned().unwrap_or_else(|| none.clone());
+            let mut operand = || known.pop().unwrap_or_else(|| none.clone());
             let found = match &expr.kind {
                 ExprKind::Number(_) | ExprKind::Null | ExprKind::Text(_) => none.clone(),
                 ExprKind::Name(_) => self.of_name(scope, expr, inferred),
-                ExprKind::Unary(_, a) => of(a),
+                ExprKind::Unary(..) => operand(),
                 ExprKind::Binary(op, a, b) => {
-                    let (left, right) = (of(a), of(b));
+                    let (left, right) = (operand(), operand());
                     let scales = |other: &Expr| matches!(other.kind, ExprKind::Number(_));
                     let distinct = match op {
                         BinaryOp::Mul | BinaryOp::Div if scales(b) => left.distinct.clone(),
@@ -69,21 +70,22 @@ impl Builder<'_> {
                     Known { tags: self.join(scope, &[(a, left), (b, right)]), distinct }
                 }
                 ExprKind::Call(function, arguments) if function.class() == FunctionClass::Point => {
-                    let sides: Vec<Side<'_>> = arguments.iter().map(|argument| (argument, of(argument))).collect();
+                    let sides: Vec<Side<'_>> = arguments.iter().map(|argument| (argument, operand())).collect();
                     let distinct = sides.iter().find_map(|(_, known)| known.distinct.clone());
                     Known { tags: self.join(scope, &sides), distinct }
                 }
                 ExprKind::Call(function, arguments) => {
-                    let operand = arguments.first().map_or_else(|| none.clone(), of);
+                    let mut all: Vec<Known> = arguments.iter().map(|_| operand()).collect();
+                    let operand = if all.is_empty() { none.clone() } else { all.swap_remove(0) };
                     if let (Some(first), Some(metric)) = (arguments.first(), &operand.distinct) {
                         self.check_additive(scope, *function, first, metric);
                     }
                     self.of_call(scope, *function, arguments, operand)
                 }
             };
-            known.insert(std::ptr::from_ref(*expr), found);
+            known.push(found);
         }
-        let root = known.remove(&std::ptr::from_ref(&draft.spec.expr)).unwrap_or(none);
+        let root = known.pop().unwrap_or(none);
         inferred.distinct.extend(root.distinct.map(|metric| (draft.formula.name.clone(), metric)));
         root.tags.unwrap_or_else(|| {
             inferred.unknown.insert(draft.formula.name.clone());

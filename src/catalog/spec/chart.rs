@@ -1,6 +1,7 @@
 //! Charts as written.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{Reader, Use};
 use crate::catalog::yaml::Node;
@@ -48,7 +49,11 @@ impl Reader<'_> {
                 "better" => self.among(value, "higher, lower").map(Into::into),
                 "decimals" => self.decimals(value),
                 "min" | "max" | "order" => self.number(value).map(|_| value.to_json()),
-                "extra" => Some(value.to_json()),
+                "extra" => {
+                    let text: Arc<str> = value.to_json_text().into();
+                    fields.push((field.to_owned(), ChartValue::Extra(text)));
+                    continue;
+                }
                 _ => {
                     let Some(text) = self.template(value) else { continue };
                     let params = Reader::params(value);

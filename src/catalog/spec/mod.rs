@@ -11,6 +11,7 @@ pub use experiment::ExperimentSpec;
 pub use reader::is_reserved;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use reader::Reader;
 
@@ -61,7 +62,7 @@ pub struct FormulaSpec {
     pub text: String,
     /// Where the expression stands, for places inside it.
     pub place: Place,
-    pub expr: Expr,
+    pub expr: Arc<Expr>,
     pub description: Option<String>,
     pub chart: Option<Chart>,
     /// Where the chart's fields stand.
@@ -134,9 +135,12 @@ pub fn read(node: &Node, faults: &mut Vec<Diagnostic>) -> Spec {
                 }
             }
             "formulas" => {
-                for (name, key, value) in reader.entries(value) {
+                let entries = reader.entries(value);
+                let affordable = reader.affords(value, &entries);
+                for (name, key, value) in entries {
                     let named = reader.check_name(&name, key);
-                    match reader.formula(key, value).filter(|_| named) {
+                    let formula = if affordable { reader.formula(key, value) } else { None };
+                    match formula.filter(|_| named) {
                         Some(formula) => spec.formulas.push((name, formula)),
                         None => spec.unread.push((name, key.location.clone())),
                     }

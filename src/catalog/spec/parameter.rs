@@ -163,10 +163,13 @@ impl Reader<'_> {
 
     fn pattern(&mut self, node: &Node) -> Option<regex::Regex> {
         let text = self.text(node)?;
-        let Ok(pattern) = regex::RegexBuilder::new(&text).size_limit(MAX_PATTERN).build() else {
-            let message = "this is not a regular expression, or one that is too large";
-            self.fault("invalid_value", node, message, "write one such as \"^[a-z0-9-]+$\"");
-            return None;
+        let pattern = match regex::RegexBuilder::new(&text).size_limit(MAX_PATTERN).build() {
+            Ok(pattern) => pattern,
+            Err(error) => {
+                let message = format!("this is not a regular expression that can be used: {}", reason(&error));
+                self.fault("invalid_value", node, message, "write one such as \"^[a-z0-9-]+$\"");
+                return None;
+            }
         };
         if !(text.starts_with('^') && text.ends_with('$')) {
             let message = "the pattern lets everything pass in which it is found somewhere";
@@ -179,4 +182,11 @@ impl Reader<'_> {
         }
         Some(pattern)
     }
+}
+
+/// Why a pattern is none, without the drawing of it that stands before.
+fn reason(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.trim_start_matches("error: ").trim_end_matches('.').to_owned()
 }

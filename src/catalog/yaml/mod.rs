@@ -242,6 +242,5 @@ fn repeated(key: &Node, seen: &mut HashMap<String, Location>) -> Option<Diagnost
     };
     let message = format!("the key `{}` stands twice", shorten(text, 60));
     let fault = Diagnostic::error("duplicate_key", key.location.clone(), message);
-    let hint = format!("it stands first at {first}; remove or rename one of the two");
-    Some(fault.with_hint(hint).with_related(first.clone()))
+    Some(fault.with_hint("remove or rename one of the two").with_related(first.clone()))
 }

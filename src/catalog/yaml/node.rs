@@ -73,6 +73,22 @@ impl Node {
         }
     }
 
+    /// The value as JSON text, by YAML's core schema: keys in their order, numbers with all their digits.
+    pub fn to_json_text(&self) -> String {
+        match &self.kind {
+            NodeKind::Scalar(text, _) if self.plain && is_json_number(text) => text.clone(),
+            NodeKind::Sequence(items) => {
+                format!("[{}]", items.iter().map(Node::to_json_text).collect::<Vec<_>>().join(","))
+            }
+            NodeKind::Mapping(entries) => {
+                let key = |key: &Node| serde_json::Value::from(key.text().unwrap_or("null")).to_string();
+                let entries = entries.iter().map(|(name, value)| format!("{}:{}", key(name), value.to_json_text()));
+                format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
+            }
+            _ => self.to_json().to_string(),
+        }
+    }
+
     /// The value as JSON, by YAML's core schema.
     pub fn to_json(&self) -> serde_json::Value {
         match &self.kind {
@@ -87,6 +103,11 @@ impl Node {
             }
         }
     }
+}
+
+/// Whether a text is a number as JSON writes one, which a reader of 64-bit floats can take.
+fn is_json_number(text: &str) -> bool {
+    text.ends_with(|last: char| last.is_ascii_digit()) && serde_json::from_str::<f64>(text).is_ok()
 }
 
 fn plain_to_json(text: &str) -> serde_json::Value {

@@ -18,8 +18,13 @@ fn answer(unit: &str, lines: &[(&str, &[f64])]) -> Answer {
         summary: (*tag == "a").then_some(Summary::Value(0.5)),
         comparison: None,
     });
-    let evaluation =
-        Evaluation { expr: String::new(), series: series.collect(), sample_ratio: None, warnings: Vec::new() };
+    let evaluation = Evaluation {
+        expr: String::new(),
+        tags: Vec::new(),
+        series: series.collect(),
+        sample_ratio: None,
+        warnings: Vec::new(),
+    };
     Answer {
         keyspace: "shop".to_owned(),
         revision: "r".to_owned(),
@@ -32,7 +37,7 @@ fn answer(unit: &str, lines: &[(&str, &[f64])]) -> Answer {
         results: vec![FormulaResult {
             name: "rate".to_owned(),
             formula: "rate".to_owned(),
-            chart: Some(json!({ "title": "Rate", "kind": "line", "unit": unit })),
+            chart: json!({ "title": "Rate", "kind": "line", "unit": unit }).as_object().cloned().map(Into::into),
             outcome: Ok(evaluation),
         }],
         stats: Stats::default(),

@@ -55,7 +55,8 @@ pub fn human(found: &Diagnostic, place: &str, lines: &Lines<'_>) -> String {
 pub fn github(found: &Diagnostic, file: &str) -> String {
     let text = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     let property = |value: &str| text(value).replace(':', "%3A").replace(',', "%2C");
-    let hint = found.hint.as_ref().map_or(String::new(), |hint| format!("; {hint}"));
+    let mut hint = found.hint.as_ref().map_or(String::new(), |hint| format!("; {hint}"));
+    found.related.iter().for_each(|other| hint.push_str(&format!("; see also {other}")));
     let location = &found.location;
     let command = match found.severity {
         Severity::Note => "notice",

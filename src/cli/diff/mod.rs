@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use self::values::Compared;
+use super::query::WindowArgs;
 use super::{Status, complain};
 use crate::app;
 use crate::catalog::{self, Catalog, Changes, Definition};
@@ -31,7 +32,7 @@ pub struct DiffArgs {
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
     #[command(flatten)]
-    window: values::WindowArgs,
+    window: WindowArgs,
     /// Also both lines of every formula as an HTML page; needs --backend
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,

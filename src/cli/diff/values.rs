@@ -4,33 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::Diff;
 use crate::app;
 use crate::catalog::{Catalog, Keyspace};
-use crate::cli::query::params;
+use crate::cli::query::WindowArgs;
 use crate::cli::show::{self, Times};
 use crate::config::Config;
 use crate::query::{Answer, Backends, QueryError, Request, Service, Summary};
 use crate::report;
-
-#[derive(Debug, Args)]
-pub struct WindowArgs {
-    /// A parameter; given again, any of its values
-    #[arg(long = "param", value_name = "NAME=VALUE")]
-    params: Vec<String>,
-    /// RFC 3339, epoch ms, or relative such as now-6h [default: now-1h]
-    #[arg(long, allow_hyphen_values = true)]
-    from: Option<String>,
-    /// As --from [default: now]
-    #[arg(long, allow_hyphen_values = true)]
-    to: Option<String>,
-    /// The width of a point, such as 5m [default: auto]
-    #[arg(long)]
-    step: Option<String>,
-}
 
 /// A formula on both sides.
 pub struct Compared {
@@ -137,13 +120,9 @@ async fn ask(
         return Ok(None);
     };
     let params: Map<String, Value> =
-        params(&window.params)?.into_iter().filter(|(name, _)| keyspace.parameters.contains_key(name)).collect();
+        window.params()?.into_iter().filter(|(name, _)| keyspace.parameters.contains_key(name)).collect();
     let mut body = json!({ "formulas": [formula], "summary": true, "params": params });
-    for (field, text) in [("from", &window.from), ("to", &window.to), ("step", &window.step)] {
-        if let Some(text) = text {
-            body[field] = json!(text);
-        }
-    }
+    window.write(&mut body);
     let request = Request::from_json(&body).map_err(|faults| {
         let lines: Vec<String> =
             faults.iter().map(|fault| format!("--{}: {}", &fault.pointer[1..], fault.detail)).collect();

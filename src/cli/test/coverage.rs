@@ -7,8 +7,8 @@ use crate::diagnostic::{Diagnostic, Location, Severity};
 use crate::query::Formulas;
 use crate::repository::Listing;
 
-use super::file::{self, Test};
-use super::keyspace_of_tests;
+use super::file::{self, Test, TestFile};
+use super::{files, keyspace_of_tests};
 
 /// Keyspace and formula.
 pub type Name<'a> = (&'a str, &'a str);
@@ -22,6 +22,8 @@ pub struct Coverage<'a> {
     pub uncovered: Vec<(&'a str, &'a Formula)>,
     /// Keyspaces that have tests at all.
     tested: BTreeSet<&'a str>,
+    /// Those some of whose tests cannot be read, so that nobody knows what they cover.
+    unread: BTreeSet<&'a str>,
 }
 
 impl<'a> Coverage<'a> {
@@ -29,15 +31,14 @@ impl<'a> Coverage<'a> {
     pub fn of(listing: &'a Listing, catalog: &'a Catalog) -> Coverage<'a> {
         let mut coverage = Coverage::default();
         let mut covered: BTreeSet<Name<'a>> = BTreeSet::new();
-        for file in listing.files.iter().filter(|file| file.path.ends_with(".test.yaml")) {
+        for file in files(listing) {
             let Some((name, _)) = catalog.keyspaces.get_key_value(keyspace_of_tests(&file.path)) else { continue };
-            let Ok(read) =
-                file.content.as_ref().map_err(|_| ()).and_then(|bytes| file::read(&file.path, bytes).map_err(|_| ()))
-            else {
-                continue;
-            };
             coverage.tested.insert(name);
-            for test in &read.tests {
+            let read = file::read(&file.path, &file.content);
+            if read.as_ref().map_or(true, |read| read.tests.iter().any(Result::is_err)) {
+                coverage.unread.insert(name);
+            }
+            for test in read.iter().flat_map(TestFile::sound) {
                 cover(name, test, catalog, &mut covered);
             }
         }
@@ -54,7 +55,7 @@ impl<'a> Coverage<'a> {
     pub fn diagnostics(&self, severity: Severity) -> Vec<Diagnostic> {
         let mut found = Vec::new();
         let mut untested: BTreeSet<&str> = BTreeSet::new();
-        for (keyspace, formula) in &self.uncovered {
+        for (keyspace, formula) in self.uncovered.iter().filter(|(keyspace, _)| !self.unread.contains(keyspace)) {
             let (message, hint) = if self.tested.contains(keyspace) {
                 (format!("no test covers `{}`", formula.name), "expect it in a test of the keyspace")
             } else if untested.insert(keyspace) {

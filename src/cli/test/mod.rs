@@ -17,14 +17,15 @@ use clap::Args;
 use jiff::tz::TimeZone;
 
 pub use self::coverage::Coverage;
-use self::file::{Test, TestFile};
+use self::file::{BrokenTest, Test, TestFile};
 use self::update::Update;
-use super::{Status, check, complain};
+use super::Status;
+use super::check::Checked;
 use crate::backend::Backend;
 use crate::backend::embedded::EmbeddedStore;
 use crate::catalog::{self, Catalog};
 use crate::config::{BackendName, Config, Flags};
-use crate::diagnostic::Severity;
+use crate::diagnostic::{Diagnostic, Location, Severity, nearest};
 use crate::plan::time::parse_time;
 use crate::query::{Answer, Backends, QueryError, Request, Service};
 use crate::repository::keyspace_of;
@@ -53,21 +54,21 @@ struct Tally {
 }
 
 pub async fn run(flags: &Flags, args: &TestArgs, out: &mut impl Write) -> anyhow::Result<Status> {
-    let source = check::source(flags, args.directory.as_deref())?;
-    let directory = check::directory(flags, args.directory.as_deref())?.filter(|_| args.update);
+    let Checked { source, directory, .. } = Checked::open(flags, args.directory.as_deref())?;
+    let directory = directory.filter(|_| args.update);
     if args.update && directory.is_none() {
         bail!("only the files of a directory can be updated; name one");
     }
     let listing = source.list()?;
     let catalog = catalog::compile(&listing);
     let mut tally = Tally::default();
-    for file in listing.files.iter().filter(|file| file.path.ends_with(".test.yaml")) {
+    for file in files(&listing) {
         run_file(file, &listing, &catalog, args, directory.as_deref(), &mut tally, out).await?;
     }
     match &args.filter {
         _ if tally.passed + tally.failed + tally.updated > 0 => {}
         Some(text) => bail!("no test's name or file holds `{text}`"),
-        None => complain("tsdb-ws: there are no tests (*.test.yaml) to run"),
+        None => bail!("{} holds no tests: write a <keyspace>.test.yaml beside the keyspace's file", source.place()),
     }
     if args.update {
         writeln!(out, "{} passed, {} updated, {} failed", tally.passed, tally.updated, tally.failed)?;
@@ -89,12 +90,17 @@ fn write_coverage(coverage: &Coverage<'_>, out: &mut impl Write) -> io::Result<(
 /// The requests of all tests that can be read, by keyspace.
 pub fn requests(listing: &Listing) -> BTreeMap<String, Vec<Request>> {
     let mut requests: BTreeMap<String, Vec<Request>> = BTreeMap::new();
-    for file in listing.files.iter().filter(|file| file.path.ends_with(".test.yaml")) {
-        let Some(Ok(read)) = file.content.as_ref().ok().map(|bytes| file::read(&file.path, bytes)) else { continue };
+    for file in files(listing) {
+        let Ok(read) = file::read(&file.path, &file.content) else { continue };
         let of_keyspace = requests.entry(keyspace_of_tests(&file.path).to_owned()).or_default();
-        of_keyspace.extend(read.tests.into_iter().map(|test| test.request));
+        of_keyspace.extend(read.tests.into_iter().flatten().map(|test| test.request));
     }
     requests
+}
+
+/// The test files of a repository.
+fn files(listing: &Listing) -> impl Iterator<Item = &SourceFile> {
+    listing.files.iter().filter(|file| file.path.ends_with(".test.yaml"))
 }
 
 async fn run_file(
@@ -108,21 +114,17 @@ async fn run_file(
 ) -> anyhow::Result<()> {
     let path = file.path.as_str();
     let wanted = |name: &str| args.filter.as_deref().is_none_or(|text| name.contains(text) || path.contains(text));
-    let read = match &file.content {
-        Ok(bytes) => file::read(path, bytes),
-        Err(reason) => Err(vec![format!("{path}: {reason}")]),
-    };
+    let read = file::read(path, &file.content);
     let read = match read.and_then(|read| served(path, listing, catalog).map(|keyspace| (read, keyspace))) {
         Ok(read) => read,
-        Err(faults) => {
-            tally.failed += 1;
-            writeln!(out, "FAILED {path}")?;
-            faults.iter().try_for_each(|fault| writeln!(out, "  {fault}"))?;
-            return Ok(());
-        }
+        Err(faults) => return write_broken(path, &faults, tally, out),
     };
     let (TestFile { points, tests }, keyspace) = read;
-    let tests: Vec<Test> = tests.into_iter().filter(|test| wanted(&test.name)).collect();
+    let name = |test: &Result<Test, BrokenTest>| match test {
+        Ok(test) => wanted(&test.name),
+        Err(broken) => wanted(&broken.name),
+    };
+    let tests: Vec<Result<Test, BrokenTest>> = tests.into_iter().filter(name).collect();
     if tests.is_empty() {
         return Ok(());
     }
@@ -133,6 +135,13 @@ async fn run_file(
     let text = file.content.as_deref().ok().and_then(|bytes| std::str::from_utf8(bytes).ok());
     let mut update = directory.zip(text).map(|(directory, text)| (directory.join(path), Update::of(text)));
     for test in &tests {
+        let test = match test {
+            Ok(test) => test,
+            Err(broken) => {
+                write_broken(&format!("{path}:{}: {}", broken.line, broken.name), &broken.faults, tally, out)?;
+                continue;
+            }
+        };
         let answer = run_test(test, keyspace, catalog, &store).await?;
         let found = answer.as_ref().map_or_else(Clone::clone, |answer| compare::differences(test, answer));
         if found.is_empty() {
@@ -160,10 +169,22 @@ async fn run_file(
     Ok(())
 }
 
+/// Tells what keeps a file or a test from being run, which counts as a failure.
+fn write_broken(what: &str, faults: &[Diagnostic], tally: &mut Tally, out: &mut impl Write) -> anyhow::Result<()> {
+    tally.failed += 1;
+    writeln!(out, "FAILED {what}")?;
+    for fault in faults {
+        writeln!(out, "  {}: {}", fault.location, fault.message)?;
+        fault.hint.iter().try_for_each(|hint| writeln!(out, "    hint: {hint}"))?;
+    }
+    Ok(())
+}
+
 /// Replaces a test file by its new text, which must still be one.
 fn write_updated(path: &str, place: &Path, text: &str) -> anyhow::Result<()> {
-    if let Err(faults) = file::read(path, text.as_bytes()) {
-        bail!("the updated {path} would not be a test file any more, so that it is left alone: {}", faults.join("; "));
+    let read = file::read(path, &Ok(text.as_bytes().to_vec()));
+    if read.is_err() || read.is_ok_and(|read| read.tests.iter().any(Result::is_err)) {
+        bail!("the updated {path} would not be a test file any more, so that it is left alone");
     }
     std::fs::write(place, text).with_context(|| format!("cannot write {}", place.display()))
 }
@@ -174,18 +195,45 @@ pub fn keyspace_of_tests(path: &str) -> &str {
 }
 
 /// The keyspace of a test file, if it is sound.
-fn served<'a>(path: &'a str, listing: &Listing, catalog: &Catalog) -> Result<&'a str, Vec<String>> {
+fn served<'a>(path: &'a str, listing: &Listing, catalog: &Catalog) -> Result<&'a str, Vec<Diagnostic>> {
     let keyspace = keyspace_of_tests(path);
     if catalog.keyspaces.contains_key(keyspace) {
         return Ok(keyspace);
     }
-    let known = listing.files.iter().any(|file| keyspace_of(&file.path) == Some(keyspace));
-    if !known {
-        return Err(vec![format!("there is no keyspace `{keyspace}`: the name of the file decides which is tested")]);
+    if let Some(orphan) = orphan(path, listing) {
+        return Err(vec![orphan]);
     }
     let errors = catalog.diagnostics.iter().filter(|found| found.severity == Severity::Error);
-    let lines = errors.map(|found| format!("{}: {}", found.location, found.message));
-    Err([format!("the keyspace `{keyspace}` has errors")].into_iter().chain(lines.take(20)).collect())
+    Err(errors.take(20).cloned().collect())
+}
+
+/// The fault of a test file whose keyspace is not there.
+fn orphan(path: &str, listing: &Listing) -> Option<Diagnostic> {
+    let keyspace = keyspace_of_tests(path);
+    let known = || listing.files.iter().filter_map(|file| keyspace_of(&file.path));
+    if known().any(|known| known == keyspace) {
+        return None;
+    }
+    let start = Location { file: path.to_owned(), line: 1, column: 1 };
+    let message = format!("there is no keyspace `{keyspace}`: the name of the file decides which is tested");
+    let hint = match nearest(keyspace, known()) {
+        Some(nearest) => format!("did you mean `{nearest}`? rename the file to {nearest}.test.yaml"),
+        None => "rename the file to <keyspace>.test.yaml, or put it into the keyspace's folder".to_owned(),
+    };
+    Some(Diagnostic::error("orphan_test", start, message).with_hint(hint))
+}
+
+/// What is wrong with the test files of a repository, whatever their tests come to.
+pub fn diagnostics(listing: &Listing) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for file in files(listing) {
+        found.extend(orphan(&file.path, listing));
+        match file::read(&file.path, &file.content) {
+            Ok(read) => found.extend(read.tests.into_iter().filter_map(Result::err).flat_map(|broken| broken.faults)),
+            Err(faults) => found.extend(faults),
+        }
+    }
+    found
 }
 
 /// The answer to a test's request, or why the whole request failed.

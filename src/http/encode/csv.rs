@@ -28,7 +28,7 @@ pub fn csv(answer: &Answer) -> Result<Vec<u8>, (String, FormulaError)> {
 
 fn write(answer: &Answer, found: &[(&str, &Evaluation)]) -> Result<Vec<u8>, csv::Error> {
     let series = || found.iter().flat_map(|(name, evaluation)| evaluation.series.iter().map(move |one| (*name, one)));
-    let tags: BTreeSet<&str> = series().flat_map(|(_, one)| one.tags.iter().map(|(tag, _)| tag.as_str())).collect();
+    let tags: BTreeSet<&str> = found.iter().flat_map(|(_, one)| one.tags.iter().map(String::as_str)).collect();
     let mut writer = Writer::from_writer(Vec::new());
     writer.write_record(["name", "timestamp", "value"].into_iter().chain(tags.iter().copied()))?;
     let timestamps: Vec<String> = answer.axis.starts().iter().map(i64::to_string).collect();

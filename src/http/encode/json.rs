@@ -51,6 +51,11 @@ fn write_result(out: &mut Vec<u8>, result: &FormulaResult) {
             out.push(b'{');
             first_field(out, "code", error.code);
             field(out, "detail", &error.detail);
+            if let Some(over) = error.limit {
+                field(out, "limit", over.limit);
+                field(out, "value", &over.value);
+                field(out, "maximum", &over.maximum);
+            }
             out.push(b'}');
         }
     }

@@ -41,7 +41,8 @@ fn series(tags: &[(&str, &str)], values: Vec<f64>) -> SeriesResult {
 }
 
 fn result(name: &str, series: Vec<SeriesResult>) -> FormulaResult {
-    let outcome = Ok(Evaluation { expr: "a / b".into(), series, sample_ratio: None, warnings: Vec::new() });
+    let tags = series.iter().flat_map(|one| &one.tags).map(|(name, _)| name.clone()).collect();
+    let outcome = Ok(Evaluation { expr: "a / b".into(), tags, series, sample_ratio: None, warnings: Vec::new() });
     FormulaResult { name: name.into(), formula: name.into(), chart: None, outcome }
 }
 
@@ -58,7 +59,8 @@ fn example() -> Answer {
     let mut treatment = series(&[("variation", "treatment")], vec![0.029, 0.04, 0.033]);
     treatment.summary = Some(Summary::Null("no_single_bucket"));
     let mut rate = result("conversion_rate", vec![control, treatment]);
-    rate.chart = Some(json!({ "title": "Conversion rate", "kind": "line", "unit": "percent" }));
+    rate.chart =
+        json!({ "title": "Conversion rate", "kind": "line", "unit": "percent" }).as_object().cloned().map(Into::into);
     if let Ok(evaluation) = &mut rate.outcome {
         evaluation.warnings = vec![
             Warning { code: "undefined", count: Some(1), detail: "…".into() },
