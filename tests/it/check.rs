@@ -148,10 +148,8 @@ fn test_files_that_are_broken_or_of_no_keyspace_are_told() {
         assert!(said.contains("hint: ") && !said.contains("untested_formula"), "{text}: {said}");
     }
     write("shop.test.yaml", &format!("tests:\n{sound}"));
-    assert_eq!(
-        check(repository.path(), &[]),
-        (0, "2 file(s), 1 sound keyspace(s), 0 error(s), 0 warning(s)\n".replace("2 file", "1 file"))
-    );
+    let sound = "1 file(s), 1 sound keyspace(s), 0 error(s), 0 warning(s)\n";
+    assert_eq!(check(repository.path(), &[]), (0, sound.to_owned()));
     write("shpo.test.yaml", "tests: []\n");
     let (status, said) = check(repository.path(), &[]);
     assert!(status == 1 && said.contains("shpo.test.yaml:1:1: error[orphan_test]"), "{said}");
