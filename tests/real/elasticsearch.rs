@@ -17,7 +17,7 @@ use tsdb_ws::series::{Kind, Point, TimeAxis};
 
 use crate::support::proxy::Proxy;
 use crate::support::{ask, lists_what_it_stores, point, service};
-use crate::{address, conformance, one_request, unique, values};
+use crate::{address, answers, conformance, one_request, unique, values};
 
 const MINUTE: i64 = 60_000;
 /// 2026-11-02T00:00:00Z.
@@ -106,6 +106,18 @@ async fn every_case_equals_the_reference() {
 #[tokio::test]
 async fn random_selections_equal_the_reference() {
     conformance::random(&backend(&unique()), &unique(), 200).await;
+}
+
+#[tokio::test]
+async fn whole_answers_equal_plain_arithmetic_and_are_one_request_each() {
+    let proxy = Proxy::before(&address("elasticsearch"));
+    answers::run(
+        BackendName::Elasticsearch,
+        &proxy,
+        Arc::new(Elasticsearch::new(&proxy.url, &unique(), None, Duration::from_secs(120)).unwrap()),
+        &unique(),
+    )
+    .await;
 }
 
 #[tokio::test]

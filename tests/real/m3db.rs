@@ -12,7 +12,7 @@ use tsdb_ws::series::{Aggregate, Kind, Point, Step, TimeAxis};
 
 use crate::support::proxy::Proxy;
 use crate::support::{lists_what_it_stores, point};
-use crate::{address, conformance, one_request, unique, values};
+use crate::{address, answers, conformance, one_request, unique, values};
 
 const MINUTE: i64 = 60_000;
 const DAY: i64 = 24 * 60 * MINUTE;
@@ -75,6 +75,12 @@ async fn every_case_equals_the_reference() {
 #[tokio::test]
 async fn random_selections_equal_the_reference() {
     conformance::random(&backend(), &unique(), 200).await;
+}
+
+#[tokio::test]
+async fn whole_answers_equal_plain_arithmetic_and_are_one_request_each() {
+    let proxy = Proxy::before(&address("m3db"));
+    answers::run(BackendName::M3db, &proxy, Arc::new(at(&proxy.url)), &unique()).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tsdb_ws::config::BackendName;
 
 use crate::support::proxy::Proxy;
 use crate::support::{lists_what_it_stores, point};
-use crate::{address, conformance, one_request, unique, values};
+use crate::{address, answers, conformance, one_request, unique, values};
 
 fn backend() -> Prometheus {
     Prometheus::new(&address("prometheus"), Duration::from_secs(60)).unwrap()
@@ -23,6 +23,18 @@ async fn every_case_equals_the_reference() {
 #[tokio::test]
 async fn random_selections_equal_the_reference() {
     conformance::random(&backend(), &unique(), 200).await;
+}
+
+#[tokio::test]
+async fn whole_answers_equal_plain_arithmetic_and_are_one_request_each() {
+    let proxy = Proxy::before(&address("prometheus"));
+    answers::run(
+        BackendName::Prometheus,
+        &proxy,
+        Arc::new(Prometheus::new(&proxy.url, Duration::from_secs(60)).unwrap()),
+        &unique(),
+    )
+    .await;
 }
 
 #[tokio::test]

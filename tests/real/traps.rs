@@ -16,9 +16,8 @@ use tsdb_ws::backend::kairosdb::KairosDb;
 use tsdb_ws::config::BackendName;
 
 use crate::support::counting::sends_one_request;
-use crate::support::law::{Case, check};
 use crate::support::process::{Place, request, send};
-use crate::support::{ask, embedded, point, service};
+use crate::support::{ask, point, service};
 use crate::{address, unique};
 
 fn backend() -> Arc<KairosDb> {
@@ -147,30 +146,5 @@ fn the_real_input_has_the_same_sums_as_in_the_embedded_store() {
             let values = answers[0]["results"][formula]["series"][series]["values"].as_array().unwrap();
             assert_eq!(values.iter().filter_map(Value::as_f64).sum::<f64>(), sum, "{step}");
         }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn random_keyspaces_answer_as_the_embedded_store_does() {
-    let kairosdb = backend();
-    for seed in 0..60 {
-        let case = Case::of(seed, &format!("{}.", unique()));
-        let keyspace = case.keyspace();
-        let files = [("law.yaml", keyspace.as_str())];
-        kairosdb.write(&case.points).await.unwrap();
-        let names = case.formula_names();
-        let there = service(&files, BackendName::Kairosdb, Arc::clone(&kairosdb) as Arc<dyn Backend>, case.now);
-        let here = embedded(&files, &case.points, case.now).await;
-        let there = ask(&there, "law", case.request(&names)).await.unwrap();
-        let here = ask(&here, "law", case.request(&names)).await.unwrap();
-        let results = there["results"].as_array().unwrap().iter().zip(here["results"].as_array().unwrap());
-        for (there, here) in results {
-            check(&case, there).unwrap_or_else(|error| panic!("seed {seed}: {error}\n{keyspace}"));
-            let tags = |result: &Value| -> Vec<Value> {
-                result["series"].as_array().unwrap().iter().map(|series| series["tags"].clone()).collect()
-            };
-            assert_eq!(tags(there), tags(here), "seed {seed}\n{keyspace}");
-        }
-        assert!(there["stats"]["backend_calls"].as_u64().unwrap() <= 1, "seed {seed}");
     }
 }
