@@ -41,7 +41,13 @@ pub async fn run(name: BackendName, proxy: &Proxy, backend: Arc<dyn Backend>, pr
     for (seed, case) in cases.iter().enumerate() {
         let keyspace = case.keyspace();
         let service = service(&[("law.yaml", &keyspace)], name, Arc::clone(&backend), case.now);
-        let answer = ask(&service, "law", case.request(&case.formula_names())).await.unwrap();
+        let request = case.request(&case.formula_names());
+        let mut answer = ask(&service, "law", request.clone()).await.unwrap();
+        // KairosDB tells stored series apart only by tags that it is told to: those of a counter are learnt once.
+        if name == BackendName::Kairosdb && answer["stats"]["backend_calls"] == 2 && keyspace.contains("\"counter\"") {
+            assert_eq!(proxy.requests(), 2, "seed {seed}");
+            answer = ask(&service, "law", request).await.unwrap();
+        }
         for result in answer["results"].as_array().unwrap() {
             check(case, result).unwrap_or_else(|error| panic!("seed {seed}: {error}\n{keyspace}"));
         }
