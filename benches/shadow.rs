@@ -22,7 +22,7 @@ mod double;
 
 use double::{Double, Health};
 
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 50;
 const REQUESTS: usize = 40;
 /// Between two requests: 100 a second, as one keyspace may well be asked.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -62,7 +62,7 @@ async fn mode(name: &'static str, home: &Arc<Double>, shadow: Option<Health>) ->
     };
     let config = Config {
         shadow: shadow.map(|_| BackendName::Kairosdb),
-        shadow_limits: ShadowLimits { deadline: Duration::from_millis(500), ..ShadowLimits::default() },
+        shadow_limits: ShadowLimits { deadline: Duration::from_millis(100), ..ShadowLimits::default() },
         ..Config::default()
     };
     let mut backends = Backends::from([(BackendName::Embedded, home.clone() as _)]);

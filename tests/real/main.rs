@@ -6,6 +6,7 @@ mod answers;
 mod conformance;
 mod daily;
 mod elasticsearch;
+mod embedded;
 mod first_keyspace;
 mod kairosdb;
 mod m3db;
