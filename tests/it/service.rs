@@ -388,7 +388,7 @@ fn the_operator_sees_what_is_served() {
     assert_eq!(server.admin("GET", "/debug/pprof/profile?seconds=0").status, 422);
     let heap = server.admin("GET", "/debug/pprof/heap");
     let gzip = [0x1f, 0x8b];
-    assert!(heap.status == 200 && heap.body.len() > 1000 && heap.body.starts_with(&gzip), "{}", heap.text());
+    assert!(heap.status == 200 && heap.body.len() > 100 && heap.body.starts_with(&gzip), "{}", heap.text());
     assert_eq!(server.get("/metrics").status, 404, "only the admin address has them");
 }
 
