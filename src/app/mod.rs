@@ -109,6 +109,13 @@ impl App {
                 // More often a slip than a wish, and the limits and `allow` of all keyspaces would go with it.
                 anyhow::bail!("the operator's file is gone or empty; put it back, or restart to go on without it");
             }
+            if repository_of(&config).0 && !repository_of(&earlier.config).0 {
+                // An unmounted volume or a lost line, and every keyspace would go with it.
+                anyhow::bail!(
+                    "no repository is named or there, so that the program's own demo would take the place of all that is \
+                     served; put `formulas` right, or restart to serve the demo"
+                );
+            }
             let backends = backends::open(&config, Some(&earlier))?;
             Ok(Setup { config, backends })
         })

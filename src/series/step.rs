@@ -142,10 +142,11 @@ impl Step {
     /// The first instant of the first date of the calendar bucket `index`.
     fn calendar_start(self, index: i64, timezone: &TimeZone) -> i64 {
         let (origin, days) = self.calendar_grid();
-        // Requests are limited to the years 1 to 9998, so that this stays inside jiff's range.
-        let offset = (index * days).clamp(-719_000, 2_932_000);
-        let date = origin.saturating_add(Span::new().days(offset));
-        first_instant(date, timezone)
+        match index.saturating_mul(days) {
+            ..FIRST_DATE => BEFORE_ALL,
+            LAST_DATE.. => AFTER_ALL,
+            offset => first_instant(origin.saturating_add(Span::new().days(offset)), timezone),
+        }
     }
 
     fn calendar_grid(self) -> (Date, i64) {
@@ -156,6 +157,13 @@ impl Step {
     }
 }
 
+/// The first and the last day of jiff's calendar, -9999-01-01 and 9999-12-31, counted from 1970-01-01.
+const FIRST_DATE: i64 = -4_371_587;
+const LAST_DATE: i64 = 2_932_896;
+/// In the place of instants beyond it: a bucket that begins or ends there still begins before and ends after all others.
+const BEFORE_ALL: i64 = i64::MIN / 4;
+const AFTER_ALL: i64 = i64::MAX / 4;
+
 /// The first instant of a local date, in epoch milliseconds: midnight, or, where a timezone skips midnight, the instant
 /// after the gap. For a date that does not exist it is the first instant of the next one that does.
 pub fn first_instant(date: Date, timezone: &TimeZone) -> i64 {
@@ -163,7 +171,7 @@ pub fn first_instant(date: Date, timezone: &TimeZone) -> i64 {
         .to_ambiguous_zoned_datetime(date.to_datetime(jiff::civil::Time::midnight()))
         .compatible()
         .map(|zoned| zoned.timestamp().as_millisecond())
-        .unwrap_or(if date.year() < 1970 { i64::MIN / 4 } else { i64::MAX / 4 })
+        .unwrap_or(if date.year() < 1970 { BEFORE_ALL } else { AFTER_ALL })
 }
 
 /// The local date of an instant. Instants beyond the calendar's range are clamped to it.
@@ -269,6 +277,26 @@ mod tests {
         let next = day.next(start, &apia);
         assert_eq!(next, ms("2011-12-30T10:00:00Z"));
         assert_eq!(day.next(next, &apia), ms("2011-12-31T10:00:00Z"));
+    }
+
+    #[test]
+    fn the_ends_of_the_calendar_are_reached() {
+        for zone in ["UTC", "America/New_York", "Pacific/Kiritimati"] {
+            let zone = tz(zone);
+            for step in ["1d", "1w", "1000w", "400d", "7d"] {
+                let step: Step = step.parse().unwrap();
+                for at in
+                    ["0001-01-01T00:00:00Z", "0001-01-05T00:00:00Z", "9998-01-01T00:00:00Z", "9998-12-31T23:59:59Z"]
+                {
+                    let at = ms(at);
+                    let start = step.floor(at, &zone);
+                    assert!(start <= at && step.next(start, &zone) > at, "{step} {at}");
+                }
+                for at in [i64::MIN / 4, i64::MIN / 8, i64::MAX / 8] {
+                    assert!(step.floor(at, &zone) <= at, "{step} {at}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -376,6 +376,18 @@ fn metrics_are_text_that_prometheus_reads() {
 }
 
 #[test]
+fn the_demo_never_takes_the_place_of_what_is_served() {
+    let (keys, config) = ("keys/shop.yaml", "tsdb-ws.yaml");
+    let place = Place::with(&[(keys, SHOP), ("points.csv", &points()), (config, "formulas: keys\n")]);
+    assert_eq!(place.run(&["load", "points.csv"]).status.code(), Some(0));
+    let server = place.serve(&[]);
+    place.write(config, "formulas:\nlimits: { formulas: 50 }\n");
+    let reply = server.admin("POST", "/reload");
+    assert!(reply.status == 422 && reply.text().contains("the program's own demo"), "{}", reply.text());
+    assert_eq!(server.get("/shop").status, 200);
+}
+
+#[test]
 fn the_operator_sees_what_is_served() {
     let (_place, server) = shop("formulas: formulas\n");
     assert!(server.admin("GET", "/version").json()["version"].is_string());

@@ -33,6 +33,8 @@ struct Flags {
     stop: AtomicBool,
     /// The folders may be others.
     folders: AtomicBool,
+    /// A folder is gone, and the kernel's watch with it: one that comes in its place may even have its inode.
+    gone: AtomicBool,
 }
 
 impl Watcher {
@@ -75,9 +77,10 @@ impl Looking {
         while !self.flags.stop.load(Ordering::Acquire) {
             let looked_at =
                 self.flags.folders.swap(false, Ordering::AcqRel).then(|| self.directory.folder_identities());
+            let gone = self.flags.gone.swap(false, Ordering::AcqRel);
             let root = self.directory.identity();
             let is_current = watched.as_ref().is_some_and(|watched| {
-                Some(watched.root) == root && looked_at.is_none_or(|folders| folders == watched.folders)
+                !gone && Some(watched.root) == root && looked_at.is_none_or(|folders| folders == watched.folders)
             });
             let may_try = watched.is_some() || tried.is_none_or(|tried| tried.elapsed() >= TRY_AGAIN);
             // The listing says what is wrong with a root that is not there.
@@ -176,6 +179,9 @@ impl Events {
                 | EventKind::Modify(ModifyKind::Name(_))
                 | EventKind::Modify(ModifyKind::Metadata(_))
         );
+        if matches!(kind, EventKind::Remove(_)) {
+            self.flags.gone.store(true, Ordering::Release);
+        }
         if names {
             self.flags.folders.store(true, Ordering::Release);
             self.hints.anything();

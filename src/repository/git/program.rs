@@ -3,6 +3,7 @@
 //! Credentials reach it through the environment alone: arguments are seen by every user of the machine.
 
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
+use rustix::process::{Pid, Signal};
 
 use super::Credentials;
 
@@ -103,7 +105,8 @@ impl Program {
         for name in inherited.filter(|name| name.starts_with("GIT_") && !KEPT.contains(&name.as_str())) {
             command.env_remove(name);
         }
-        command.env("GIT_DIR", repository).envs(self.environment()?);
+        // A group of its own, so that the programs that git starts can be ended with it.
+        command.env("GIT_DIR", repository).envs(self.environment()?).process_group(0);
         let mut child = command.spawn().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => "there is no program `git`; install it, or name a directory".to_owned(),
             _ => format!("cannot run git: {error}"),
@@ -167,7 +170,7 @@ fn wait(child: &mut Child, stopped: &AtomicBool) -> Result<bool, String> {
             Ok(Some(status)) => return Ok(status.success()),
             Ok(None) if begun.elapsed() < TIMEOUT && !stopped.load(Ordering::Acquire) => std::thread::sleep(pause),
             Ok(None) => {
-                let _ = child.kill();
+                let _ = rustix::process::kill_process_group(Pid::from_child(child), Signal::KILL);
                 let _ = child.wait();
                 return Err(match stopped.load(Ordering::Acquire) {
                     true => STOPPED.to_owned(),
