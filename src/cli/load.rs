@@ -1,7 +1,8 @@
 //! `load`: files of points into the configured backend.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::Mutex;
 
 use super::{Status, complain};
+use crate::backend::prometheus::openmetrics;
 use crate::config::Flags;
+use crate::series::Point;
 use crate::{app, ingest};
 
 /// Between two lines of progress where there is no terminal.
@@ -25,6 +28,9 @@ pub struct LoadArgs {
     /// Move all points by whole minutes, so that the last one of the files is now
     #[arg(long)]
     shift_to_now: bool,
+    /// Store nothing: write all points, which memory must hold, to a file for `promtool tsdb create-blocks-from openmetrics`
+    #[arg(long, value_name = "OUT")]
+    promtool: Option<PathBuf>,
 }
 
 pub async fn run(flags: &Flags, args: &LoadArgs, out: &mut impl Write) -> anyhow::Result<Status> {
@@ -32,13 +38,24 @@ pub async fn run(flags: &Flags, args: &LoadArgs, out: &mut impl Write) -> anyhow
     let files: Vec<(&str, Option<u64>)> =
         args.files.iter().map(|file| Ok((file.as_str(), length(file)?))).collect::<anyhow::Result<_>>()?;
     let shift = if args.shift_to_now { shift_to_now(&args.files)? } else { 0 };
-    let backend = app::open_backend(&config, config.backend)?;
+    let backend = match args.promtool {
+        Some(_) => None,
+        None => Some(app::open_backend(&config, config.backend)?),
+    };
+    let mut kept: Vec<Point> = Vec::new();
+    let mut take = async |points: &[Point]| match &backend {
+        Some(backend) => Ok(backend.write(points).await?),
+        None => {
+            kept.extend_from_slice(points);
+            Ok(())
+        }
+    };
     let (mut stored, mut refused, mut empty) = (0, 0, false);
     for (file, length) in &files {
         let progress = Arc::new(Progress::new(file, *length));
         let told = Arc::clone(&progress);
         let progressed = move |read, stored| told.stored(read, stored);
-        let report = ingest::load(open(file)?, None, backend.as_ref(), shift, &progressed)
+        let report = ingest::load_into(open(file)?, None, &mut take, shift, &progressed)
             .await
             .with_context(|| format!("cannot load {file}"))?;
         progress.bar.finish_and_clear();
@@ -59,7 +76,16 @@ pub async fn run(flags: &Flags, args: &LoadArgs, out: &mut impl Write) -> anyhow
     if files.len() > 1 {
         writeln!(out, "{} file(s): {stored} point(s) stored, {refused} line(s) refused", files.len())?;
     }
+    if let Some(place) = &args.promtool {
+        write_for_promtool(&kept, place).with_context(|| format!("cannot write {}", place.display()))?;
+    }
     Ok(Status::of_findings(refused > 0 || empty))
+}
+
+fn write_for_promtool(points: &[Point], place: &Path) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(place)?);
+    openmetrics::write(points, &mut file)?;
+    file.flush()
 }
 
 /// How long a file is; unknown for standard input. Asked of all files before the first is loaded.

@@ -56,6 +56,20 @@ pub async fn load(
     shift: i64,
     progress: &(dyn Fn(u64, u64) + Send + Sync),
 ) -> anyhow::Result<Report> {
+    load_into(input, format, async |points: &[Point]| Ok(backend.write(points).await?), shift, progress).await
+}
+
+/// As [`load`], into whatever takes the points of a batch.
+///
+/// # Errors
+/// When the file cannot be read or `take` fails; what was taken before that stays.
+pub async fn load_into(
+    input: impl Read + Send + 'static,
+    format: Option<Format>,
+    mut take: impl AsyncFnMut(&[Point]) -> anyhow::Result<()>,
+    shift: i64,
+    progress: &(dyn Fn(u64, u64) + Send + Sync),
+) -> anyhow::Result<Report> {
     let (sender, mut batches) = mpsc::channel(2);
     // Not a task of the runtime: one that waits for standard input would keep the process from ending.
     std::thread::Builder::new()
@@ -65,7 +79,7 @@ pub async fn load(
     while let Some(message) = batches.recv().await {
         match message {
             Message::Batch { points, bytes } => {
-                backend.write(&points).await.with_context(|| format!("after {stored} points"))?;
+                take(&points).await.with_context(|| format!("after {stored} points"))?;
                 stored += points.len() as u64;
                 progress(bytes, stored);
             }

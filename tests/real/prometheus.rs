@@ -1,5 +1,6 @@
 //! Prometheus as it is: what every backend must answer, and each of its peculiarities.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,36 @@ use crate::{address, answers, conformance, one_request, unique, values};
 
 fn backend() -> Prometheus {
     Prometheus::new(&address("prometheus"), Duration::from_secs(60)).unwrap()
+}
+
+#[test]
+fn a_file_for_promtool_becomes_blocks_with_every_point() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, blocks) = (folder.path().join("points.om"), folder.path().join("data"));
+    let ab_test = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/testdata/ab_test_2017.csv");
+    let loaded = Command::new(env!("CARGO_BIN_EXE_tsdb-ws"))
+        .args(["load", ab_test, "--promtool"])
+        .arg(&file)
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(loaded.status.success(), "{loaded:?}");
+    let made =
+        Command::new("promtool").args(["tsdb", "create-blocks-from", "openmetrics"]).args([&file, &blocks]).output();
+    let made = made.unwrap();
+    assert!(made.status.success(), "{made:?}");
+    // It looks for a log of what no block has yet.
+    std::fs::create_dir(blocks.join("wal")).unwrap();
+    let dump = Command::new("promtool").args(["tsdb", "dump"]).arg(&blocks).output().unwrap();
+    let dump = String::from_utf8(dump.stdout).unwrap();
+    let sum = |name: &str, variation: &str| -> f64 {
+        let labels = format!("{{__name__=\"{name}\", variation=\"{variation}\"}} ");
+        let values = dump.lines().filter_map(|line| line.strip_prefix(&labels)?.split(' ').next());
+        values.map(|value| value.parse::<f64>().unwrap()).sum()
+    };
+    let sums =
+        ["control", "treatment"].map(|variation| (sum("shop_visitors", variation), sum("shop_customers", variation)));
+    assert_eq!(sums, [(28_521.0, 3_472.0), (28_515.0, 3_387.0)], "{}", &dump[..dump.len().min(500)]);
 }
 
 #[tokio::test]

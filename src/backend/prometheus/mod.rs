@@ -3,6 +3,8 @@
 //! It takes no dots in names, refuses points older than what it has beyond a window that its configuration sets, and drops
 //! silently what is not sorted or what it has already: points are sorted first, and read again after they were written.
 
+pub mod openmetrics;
+
 use std::ops::Range;
 use std::time::Duration;
 

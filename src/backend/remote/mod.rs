@@ -26,11 +26,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-pub use message::{StoredSeries, WriteRequest};
+pub use message::{Label, NAME_LABEL, StoredSeries, WriteRequest};
 pub use names::Names;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
-pub use write::{described, first_points};
+pub use write::{described, first_points, stored};
 
 use super::client::{Client, Reply};
 use super::{

@@ -24,10 +24,14 @@ pub fn requests(points: &[Point], names: Names) -> Result<Vec<WriteRequest>, Str
     let mut ordered: Vec<&Point> = points.iter().collect();
     // Stable: points at the same instant stay in the order in which they were written.
     ordered.sort_by_key(|point| point.timestamp);
-    ordered.chunks(POINTS_PER_REQUEST).map(|points| request(points, names)).collect()
+    ordered.chunks(POINTS_PER_REQUEST).map(|points| stored(points.iter().copied(), names)).collect()
 }
 
-fn request(points: &[&Point], names: Names) -> Result<WriteRequest, String> {
+/// What is stored of points: those of a stored series ascend, and of those at the same instant the last one counts.
+///
+/// # Errors
+/// Points that cannot be told apart once stored, in words for the user.
+pub fn stored<'p>(points: impl IntoIterator<Item = &'p Point>, names: Names) -> Result<WriteRequest, String> {
     let mut told_apart: BTreeMap<(&str, &Tags), Vec<Sample>> = BTreeMap::new();
     for point in points {
         let samples = told_apart.entry((&point.series, &point.tags)).or_default();
