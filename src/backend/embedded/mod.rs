@@ -12,7 +12,9 @@ mod schema;
 mod write;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,11 +39,38 @@ pub struct EmbeddedStore {
 
 struct Shared {
     /// `None`: in memory, where the writer's connection is the only one.
-    path: Option<PathBuf>,
+    file: Option<StoreFile>,
     writer: Arc<tokio::sync::Mutex<Connection>>,
     /// Connections that no read uses now.
     readers: Mutex<Vec<Connection>>,
     permits: Arc<tokio::sync::Semaphore>,
+}
+
+/// The file of a store.
+struct StoreFile {
+    path: PathBuf,
+    /// Device and number of what was opened: a connection goes on with that, whatever comes to lie at the path.
+    identity: (u64, u64),
+}
+
+impl StoreFile {
+    fn new(path: &Path) -> io::Result<StoreFile> {
+        Ok(StoreFile { path: path.to_owned(), identity: identity(path)? })
+    }
+
+    /// Refuses to go on where another file, or none, is in the place of the one that is open.
+    fn check(&self) -> Result<(), BackendError> {
+        let reason = match identity(&self.path) {
+            Ok(identity) if identity == self.identity => return Ok(()),
+            Ok(_) => "another file is in its place; restart to read that".to_owned(),
+            Err(error) => format!("the file is gone ({error}); put it back, or restart to create it anew"),
+        };
+        Err(unreachable_store(&self.path, reason))
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()))
 }
 
 impl EmbeddedStore {
@@ -52,7 +81,8 @@ impl EmbeddedStore {
     pub fn open(path: impl AsRef<Path>) -> Result<EmbeddedStore, BackendError> {
         let path = path.as_ref();
         let connection = schema::open(path).map_err(|reason| unreachable_store(path, reason))?;
-        Ok(EmbeddedStore::new(Some(path.to_owned()), connection))
+        let file = StoreFile::new(path).map_err(|error| unreachable_store(path, error.to_string()))?;
+        Ok(EmbeddedStore::new(Some(file), connection))
     }
 
     /// An empty store in memory, for tests of formulas.
@@ -64,10 +94,10 @@ impl EmbeddedStore {
         Ok(EmbeddedStore::new(None, connection))
     }
 
-    fn new(path: Option<PathBuf>, writer: Connection) -> EmbeddedStore {
+    fn new(file: Option<StoreFile>, writer: Connection) -> EmbeddedStore {
         EmbeddedStore {
             shared: Arc::new(Shared {
-                path,
+                file,
                 writer: Arc::new(tokio::sync::Mutex::new(writer)),
                 readers: Mutex::new(Vec::new()),
                 permits: Arc::new(tokio::sync::Semaphore::new(READERS)),
@@ -82,11 +112,12 @@ impl EmbeddedStore {
         T: Send + 'static,
         F: FnOnce(&Connection, &Cancelled) -> rusqlite::Result<T> + Send + 'static,
     {
+        self.check_file()?;
         let cancelled = Cancelled::default();
         let _cancel = CancelOnDrop(cancelled.clone());
         let permit = Arc::clone(&self.shared.permits).acquire_owned().await.map_err(|e| self.failed(&e))?;
         let shared = Arc::clone(&self.shared);
-        let memory = match shared.path {
+        let memory = match shared.file {
             None => Some(Arc::clone(&shared.writer).lock_owned().await),
             Some(_) => None,
         };
@@ -105,6 +136,10 @@ impl EmbeddedStore {
         reading.await.map_err(|e| self.failed(&e))?.map_err(|e| self.failed(&schema::explain(&e)))
     }
 
+    fn check_file(&self) -> Result<(), BackendError> {
+        self.shared.file.as_ref().map_or(Ok(()), StoreFile::check)
+    }
+
     fn failed(&self, reason: &dyn std::fmt::Display) -> BackendError {
         BackendError::Failed { backend: NAME, reason: format!("{}: {reason}", self.shared.file_name()) }
     }
@@ -113,9 +148,9 @@ impl EmbeddedStore {
 impl Shared {
     fn reader(&self) -> rusqlite::Result<Connection> {
         let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match (kept, &self.path) {
+        match (kept, &self.file) {
             (Some(connection), _) => Ok(connection),
-            (None, Some(path)) => schema::open_reader(path),
+            (None, Some(file)) => schema::open_reader(&file.path),
             (None, None) => Connection::open_in_memory(),
         }
     }
@@ -125,7 +160,7 @@ impl Shared {
     }
 
     fn file_name(&self) -> String {
-        let name = self.path.as_deref().and_then(Path::file_name);
+        let name = self.file.as_ref().and_then(|file| file.path.file_name());
         name.map_or_else(|| ":memory:".to_owned(), |name| name.to_string_lossy().into_owned())
     }
 }
@@ -199,6 +234,7 @@ impl Backend for EmbeddedStore {
     }
 
     async fn write(&self, points: &[Point]) -> Result<(), BackendError> {
+        self.check_file()?;
         let batch = write::Batch::new(points).map_err(|reason| self.failed(&reason))?;
         let mut writer = Arc::clone(&self.shared.writer).lock_owned().await;
         let writing = tokio::task::spawn_blocking(move || batch.store(&mut writer));
@@ -206,9 +242,6 @@ impl Backend for EmbeddedStore {
     }
 
     async fn check_health(&self) -> Result<(), BackendError> {
-        if let Some(path) = self.shared.path.as_deref().filter(|path| !path.exists()) {
-            return Err(unreachable_store(path, "the file is gone; restart to create it anew".to_owned()));
-        }
         self.read(|connection, _| connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))).await
     }
 }
