@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use super::show::{self, exact};
 use crate::query::{Comparison, Evaluation};
 
+/// Smaller p-values are shown as under it.
+const LEAST_SHOWN: f64 = 0.0001;
+
 /// Writes a line for each variation and one for the split; nothing where variations were not compared.
 pub fn write(evaluation: &Evaluation, out: &mut impl Write) -> io::Result<()> {
     for series in &evaluation.series {
@@ -36,7 +39,13 @@ fn sentence(comparison: &Comparison) -> String {
             interval.map(|(low, high)| format!(" [{}, {}]", percent(low), percent(high))).unwrap_or_default();
         parts.push(format!("lift {}{interval}", percent(lift)));
     }
-    parts.extend(comparison.p_value.map(|p_value| format!("p = {p_value:.4}")));
-    parts.extend(comparison.reason.map(|reason| format!("not tested ({reason})")));
+    parts.extend(comparison.p_value.map(|p_value| match p_value < LEAST_SHOWN {
+        true => format!("p < {LEAST_SHOWN}"),
+        false => format!("p = {p_value:.4}"),
+    }));
+    parts.extend(comparison.reason.map(|reason| match comparison.p_value {
+        Some(_) => format!("no interval of the lift ({reason})"),
+        None => format!("not tested ({reason})"),
+    }));
     parts.join(", ")
 }

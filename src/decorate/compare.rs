@@ -27,7 +27,7 @@ pub struct Comparison {
     pub lift_interval: Option<(f64, f64)>,
     /// Of the test that there is no difference.
     pub p_value: Option<f64>,
-    /// A stable identifier: `no_data`, `no_control`, `not_a_proportion`, `not_the_exposures`, `too_few`.
+    /// A stable identifier: `no_data`, `no_control`, `not_a_proportion`, `not_the_exposures`, `too_few`, `near_zero`.
     pub reason: Option<&'static str>,
 }
 
@@ -62,12 +62,13 @@ type Values<'e> = BTreeMap<&'e Key, f64>;
 /// The series of one formula, compared with one another.
 pub struct Comparer<'a> {
     experiment: &'a Experiment,
-    planned: &'a PlannedComparison,
     /// Where the experiment's tag stands in a key.
     place: usize,
     summaries: Values<'a>,
     numerators: Values<'a>,
     denominators: Values<'a>,
+    /// Why nothing is tested; the same for every series.
+    untested: Option<&'static str>,
 }
 
 impl<'a> Comparer<'a> {
@@ -80,8 +81,26 @@ impl<'a> Comparer<'a> {
         sides: &'a Sides,
     ) -> Option<Comparer<'a>> {
         let place = tags.iter().position(|tag| *tag == experiment.tag)?;
-        let (summaries, numerators) = (values(summaries), values(&sides.numerator));
-        Some(Comparer { experiment, planned, place, summaries, numerators, denominators: values(&sides.denominator) })
+        let mut comparer = Comparer {
+            experiment,
+            place,
+            summaries: values(summaries),
+            numerators: values(&sides.numerator),
+            denominators: values(&sides.denominator),
+            untested: None,
+        };
+        comparer.untested = match planned.proportion {
+            Proportionality::None(reason) => Some(reason),
+            _ if !comparer.are_proportions() => Some("not_a_proportion"),
+            _ => None,
+        };
+        Some(comparer)
+    }
+
+    /// Whether each series can be a share of counts. One that is none shows what the formula is, whatever the keyspace says of
+    /// it and however the others look.
+    fn are_proportions(&self) -> bool {
+        self.numerators.keys().chain(self.denominators.keys()).all(|key| self.proportion(key).is_possible())
     }
 
     /// A series against the control of the same further tags; `None` for the control itself.
@@ -101,14 +120,8 @@ impl<'a> Comparer<'a> {
     }
 
     fn test(&self, found: Comparison, variation: Proportion, control: Proportion) -> Comparison {
-        let reason = match self.planned.proportion {
-            Proportionality::None(reason) => Some(reason),
-            // What is added up can be no share of what it is divided by, whatever the keyspace says.
-            _ if !variation.is_possible() || !control.is_possible() => Some("not_a_proportion"),
-            _ => None,
-        };
-        if reason.is_some() {
-            return Comparison { reason, ..found };
+        if self.untested.is_some() {
+            return Comparison { reason: self.untested, ..found };
         }
         let lift = found.lift.filter(|_| !statistics::is_near_zero(control));
         match statistics::compare_proportions(variation, control) {
@@ -118,6 +131,7 @@ impl<'a> Comparer<'a> {
                 interval: Some(test.difference),
                 lift_interval: test.lift,
                 p_value: Some(test.p_value),
+                reason: test.lift.is_none().then_some("near_zero"),
                 ..found
             },
         }

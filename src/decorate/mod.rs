@@ -90,6 +90,8 @@ pub struct Evaluations {
 pub struct Surroundings<'a> {
     /// The answer's axis.
     pub axis: &'a TimeAxis,
+    /// Whether the axis reaches beyond the range that was asked for.
+    pub is_widened: bool,
     /// The selections that failed, by index.
     pub failed: &'a [Option<SelectionError>],
     /// The selections whose values are a backend's estimate, by index.
@@ -163,7 +165,7 @@ fn evaluation(
     let summary = evaluations.summary.unwrap_or_default();
     let mut comparisons = Comparisons::default();
     if let Some(planned) = &formula.comparison {
-        comparisons = compared(planned, tags, &series, &summary, evaluations.sides.as_ref(), surroundings.experiment);
+        comparisons = compared(planned, tags, &series, &summary, evaluations.sides.as_ref(), surroundings);
     }
     warnings.extend(comparisons.warnings);
     let mut comparisons_of_series = comparisons.of_series.into_iter();
@@ -198,7 +200,7 @@ fn compared(
     series: &[(Vec<Arc<str>>, Column)],
     summaries: &Evaluated,
     sides: Option<&Sides>,
-    experiment: Option<&Experiment>,
+    surroundings: &Surroundings<'_>,
 ) -> Comparisons {
     let refused = |reason: &str| Warning {
         code: "not_compared",
@@ -209,17 +211,29 @@ fn compared(
         Ok(planned) => planned,
         Err(reason) => return Comparisons { warnings: vec![refused(reason)], ..Comparisons::default() },
     };
-    let comparer = experiment.zip(sides).and_then(|(experiment, sides)| {
+    let comparer = surroundings.experiment.zip(sides).and_then(|(experiment, sides)| {
         let comparer = Comparer::new(experiment, planned, tags, summaries, sides)?;
         Some((comparer, experiment, sides))
     });
     let Some((comparer, experiment, sides)) = comparer else { return Comparisons::default() };
     let sample_ratio = compare::sample_ratio(experiment, planned, sides);
-    Comparisons {
-        of_series: series.iter().map(|(key, _)| comparer.compare(key)).collect(),
-        warnings: compare::warnings(experiment, planned, sides, sample_ratio.as_ref()),
-        sample_ratio,
-    }
+    let mut warnings = compare::warnings(experiment, planned, sides, sample_ratio.as_ref());
+    warnings.extend(widened_warning(surroundings));
+    Comparisons { of_series: series.iter().map(|(key, _)| comparer.compare(key)).collect(), warnings, sample_ratio }
+}
+
+/// What is compared is not quite what was asked for: a line may show more than its range, but a number says nothing of it.
+fn widened_warning(surroundings: &Surroundings<'_>) -> Option<Warning> {
+    let instant = |ms: i64| jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |at| at.to_string());
+    let (from, to) = (instant(surroundings.axis.from()), instant(surroundings.axis.to()));
+    surroundings.is_widened.then(|| Warning {
+        code: "range_widened",
+        count: None,
+        detail: format!(
+            "whole buckets are compared, from {from} to {to}, which is more than was asked for; ask for whole buckets, or a \
+             smaller step, to compare no more"
+        ),
+    })
 }
 
 fn summary_of(column: Option<&Column>, no_summary: Option<&'static str>) -> Summary {

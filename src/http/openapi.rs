@@ -222,7 +222,7 @@ pub struct ComparisonBody {
     pub lift_high: Option<f64>,
     /// Of the two-sided test that there is no difference; not adjusted for several comparisons or for looking often.
     pub p_value: Option<f64>,
-    /// `no_data`, `no_control`, `not_a_proportion`, `not_the_exposures` or `too_few`.
+    /// `no_data`, `no_control`, `not_a_proportion`, `not_the_exposures`, `too_few` or `near_zero`.
     pub reason: Option<String>,
 }
 

@@ -125,12 +125,7 @@ impl<'a> Lowering<'a> {
             self.known.clear();
             self.given = Some(bindings.given());
         }
-        let name = (formula.name.as_str(), FrameId(0));
-        let output = match self.known.get(&name) {
-            Some(node) => *node,
-            None => self.tree(formula, bindings)?,
-        };
-        self.known.insert(name, output);
+        let output = self.tree(formula, bindings)?;
         let expr = completed_text(formula, bindings)?;
         let comparison = compare.then(|| self.comparison(formula, output, bindings));
         let mut outputs = vec![output];
@@ -140,9 +135,9 @@ impl<'a> Lowering<'a> {
     }
 
     fn tree(&mut self, formula: &'a Formula, bindings: &Bindings<'a>) -> Result<NodeId, FormulaError> {
-        let own_frame = FrameId(0);
-        let mut tasks = vec![Task { work: Work::Enter(&formula.expr, formula.bound.as_ref()), frame: own_frame }];
+        let mut tasks: Vec<Task<'a>> = Vec::new();
         let mut stack: Vec<NodeId> = Vec::new();
+        self.enter_formula(formula, FrameId(0), &mut tasks, &mut stack);
         while let Some(Task { work, frame }) = tasks.pop() {
             if self.program.nodes.len() > MAX_NODES {
                 let detail = format!("the request comes to more than {MAX_NODES} operations; ask for fewer formulas");
@@ -247,18 +242,26 @@ impl<'a> Lowering<'a> {
             ExprKind::Name(template) => match self.resolve(template, own, bindings)? {
                 Resolved::Number(number) => stack.push(self.constant(Some(number), frame)),
                 Resolved::Definition(Definition::Metric(metric)) => stack.push(self.metric(metric, bindings, frame)?),
-                Resolved::Definition(Definition::Formula(formula)) => {
-                    match self.known.get(&(formula.name.as_str(), frame)) {
-                        Some(node) => stack.push(*node),
-                        None => {
-                            task(Work::Remember(&formula.name));
-                            task(Work::Enter(&formula.expr, formula.bound.as_ref()));
-                        }
-                    }
-                }
+                Resolved::Definition(Definition::Formula(formula)) => self.enter_formula(formula, frame, tasks, stack),
             },
         }
         Ok(())
+    }
+
+    fn enter_formula(
+        &mut self,
+        formula: &'a Formula,
+        frame: FrameId,
+        tasks: &mut Vec<Task<'a>>,
+        stack: &mut Vec<NodeId>,
+    ) {
+        match self.known.get(&(formula.name.as_str(), frame)) {
+            Some(node) => stack.push(*node),
+            None => {
+                tasks.push(Task { work: Work::Remember(&formula.name), frame });
+                tasks.push(Task { work: Work::Enter(&formula.expr, formula.bound.as_ref()), frame });
+            }
+        }
     }
 
     /// What a function over time or across series does, and on which buckets its operand is.

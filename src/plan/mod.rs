@@ -35,6 +35,8 @@ pub struct Plan {
     pub step: Step,
     /// The timezone of calendar steps.
     pub timezone: TimeZone,
+    /// Whether the buckets reach beyond the range that was asked for.
+    pub is_widened: bool,
     /// In the order asked.
     pub entries: Vec<PlannedEntry>,
     /// All expressions of the request; input `i` is selection `i`.
@@ -182,7 +184,8 @@ pub fn plan(context: &Context<'_>, request: &Request) -> Result<Plan, PlanError>
     });
     let entries = entries.collect();
     let (program, selections) = lowering.finish();
-    Ok(Plan { axis: window.axis, step: window.step, timezone: window.timezone, entries, program, selections })
+    let Window { axis, step, timezone, is_widened } = window;
+    Ok(Plan { axis, step, timezone, is_widened, entries, program, selections })
 }
 
 /// Both, or all that is wrong with the fields that either reads.
@@ -229,8 +232,7 @@ fn formula_of<'a>(context: &Context<'a>, name: &str) -> Result<&'a Arc<Formula>,
         None => {
             let shown: String = name.chars().take(80).collect();
             let detail = match name {
-                "*" => "`*` in a list is no formula; \"formulas\": \"*\", without the list, is all that have a chart"
-                    .to_owned(),
+                "*" => "`*` beside others is no formula; \"formulas\": \"*\" alone is all that have a chart".to_owned(),
                 _ => format!("the keyspace `{}` has no formula `{shown}`", context.keyspace.name),
             };
             Err(FormulaError::new("unknown_formula", detail))
@@ -302,6 +304,7 @@ struct Window {
     axis: TimeAxis,
     step: Step,
     timezone: TimeZone,
+    is_widened: bool,
 }
 
 const DEFAULT_RANGE: i64 = 3_600_000;
@@ -333,7 +336,8 @@ fn window(context: &Context<'_>, request: &Request, entries: usize) -> Result<Wi
         time::auto_step(from, to, points, keyspace.resolution, &timezone)
     });
     let axis = axis(context, (from, to), step, &timezone, entries)?;
-    Ok(Window { axis, step, timezone })
+    let is_widened = (axis.from(), axis.to()) != (from, to);
+    Ok(Window { axis, step, timezone, is_widened })
 }
 
 /// A timezone of the IANA database by its name; never one that the process's environment names.

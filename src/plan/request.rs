@@ -145,6 +145,8 @@ impl Reader {
     fn formulas(&mut self, value: Option<&Value>) -> Formulas {
         match value {
             Some(Value::String(text)) if text == "*" => Formulas::All,
+            // Alone in a list it can mean nothing else.
+            Some(Value::Array(items)) if *items == ["*"] => Formulas::All,
             Some(Value::Array(items)) if !items.is_empty() => {
                 let entries = items.iter().enumerate().map(|(index, item)| self.entry(index, item));
                 let entries: Vec<Entry> = entries.collect();

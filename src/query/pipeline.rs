@@ -72,6 +72,7 @@ fn assemble(snapshot: &Snapshot, plan: Plan, selected: Selected) -> Result<Answe
 
     let surroundings = Surroundings {
         axis: &plan.axis,
+        is_widened: plan.is_widened,
         failed: &fetched.failed,
         estimated: &fetched.estimated,
         retained_from: snapshot.retained_from(),

@@ -19,6 +19,7 @@ metrics:
   customers: { series: shop.customers, unit: count, part_of: visitors }
   clicks: { series: shop.clicks, unit: count }
   revenue: { series: shop.revenue, unit: currency }
+  views: shop.views
   everyone: { series: shop.visitors, group_by: [] }
 formulas:
   buyers: customers
@@ -26,6 +27,7 @@ formulas:
   click_rate: clicks / visitors
   revenue_per_visitor: revenue / visitors
   of_all: customers / everyone
+  view_rate: views / visitors
   smooth: moving_avg(customers / visitors, \"2d\")
 ";
 
@@ -150,9 +152,12 @@ async fn what_cannot_be_told_has_its_reason() {
         ("shop.clicks", "variation=treatment", 1900.0),
         ("shop.revenue", "variation=control", 500.0),
         ("shop.revenue", "variation=treatment", 800.0),
+        ("shop.views", "variation=control", 900.0),
+        ("shop.views", "variation=treatment", 950.0),
+        ("shop.views", "variation=blue", 60.0),
     ]);
     let service = embedded(&[("shop.yaml", KEYSPACE)], &points, 1_700_000_000_000).await;
-    let formulas = ["conversion_rate", "click_rate", "revenue_per_visitor", "of_all", "smooth"];
+    let formulas = ["conversion_rate", "click_rate", "revenue_per_visitor", "of_all", "smooth", "view_rate"];
     let answer = ask(&service, "shop", request(&formulas)).await.unwrap();
     let compared = |index: usize, variation: &str| -> &Value {
         let series = answer["results"][index]["series"].as_array().unwrap();
@@ -166,6 +171,8 @@ async fn what_cannot_be_told_has_its_reason() {
     assert_eq!(compared(1, "treatment")["reason"], "not_a_proportion");
     assert!((compared(1, "treatment")["difference"].as_f64().unwrap() + 0.1).abs() < 1e-12);
     assert_eq!(codes(&answer["results"][1])[0], "assumed_proportion");
+    // Where the data of one variation show that, the others' are no shares either.
+    assert_eq!(compared(5, "treatment")["reason"], "not_a_proportion");
     // Money has no variance that sums could tell.
     let money = compared(2, "treatment");
     assert_eq!(
@@ -210,6 +217,7 @@ formulas: { share_bought: bought / seen, per_order: bought / orders, twice: (bou
         &series.iter().find(|series| series["tags"] == tags).unwrap()["compare"]
     };
     // No lift over a control of zero, but a difference and its test.
+    assert_eq!(of("b", "web")["reason"], "near_zero");
     assert_eq!((&of("b", "web")["lift"], &of("b", "web")["lift_low"]), (&Value::Null, &Value::Null));
     assert!(of("b", "web")["p_value"].as_f64().unwrap() < 1e-9 && of("b", "web")["low"].as_f64().unwrap() > 0.0);
     assert!(of("b", "ios")["lift"].as_f64().unwrap() > 0.3 && of("c", "ios")["lift"].as_f64().unwrap() < -0.5);
@@ -225,6 +233,45 @@ formulas: { share_bought: bought / seen, per_order: bought / orders, twice: (bou
     let per_order = &answer["results"][1];
     assert_eq!(per_order["series"].as_array().unwrap().last().unwrap()["compare"]["p_value"], Value::Null);
     assert_eq!(per_order["sample_ratio"], result["sample_ratio"]);
+}
+
+#[tokio::test]
+async fn what_was_assigned_is_known_by_what_is_read_and_not_by_its_name() {
+    let keyspace = "
+experiment: { tag: v, control: a, exposures: assigned }
+metrics:
+  assigned: { series: seen, group_by: [v] }
+  visitors: { series: seen, group_by: [v, platform] }
+  customers: { series: bought, group_by: [v, platform], part_of: assigned }
+  mobile: { series: seen, tags: { platform: ios }, group_by: [v, platform] }
+formulas:
+  conversion: sum_by(customers, \"v\") / sum_by(visitors, \"v\")
+  of_mobile: sum_by(customers, \"v\") / sum_by(mobile, \"v\")
+";
+    let mut points = Vec::new();
+    for (tags, seen, bought) in [("v=a,platform=ios", 3000.0, 300.0), ("v=b,platform=ios", 1450.0, 200.0)] {
+        points.extend(totals(&[("seen", tags, seen), ("bought", tags, bought)]));
+    }
+    let service = embedded(&[("shop.yaml", keyspace)], &points, 1_700_000_000_000).await;
+    let answer = ask(&service, "shop", request(&["conversion", "of_mobile"])).await.unwrap();
+    let compared = |index: usize| &answer["results"][index]["series"][1]["compare"];
+    assert!(compared(0)["p_value"].as_f64().is_some(), "{answer}");
+    assert_eq!(codes(&answer["results"][0]), [] as [&str; 0]);
+    assert_eq!(compared(1)["reason"], "not_the_exposures");
+}
+
+#[tokio::test]
+async fn a_range_of_parts_of_buckets_is_told_where_it_is_compared() {
+    let service = embedded(&[("shop.yaml", KEYSPACE)], &ab_test(|_, _| true), 1_700_000_000_000).await;
+    let mut asked = request(&["conversion_rate"]);
+    asked["to"] = json!("2017-01-24T12:00:00Z");
+    let answer = ask(&service, "shop", asked.clone()).await.unwrap();
+    assert_eq!(codes(&answer["results"][0]), ["range_widened"]);
+    let detail = answer["results"][0]["warnings"].as_array().unwrap().last().unwrap()["detail"].as_str().unwrap();
+    assert!(detail.contains("from 2017-01-02T00:00:00Z to 2017-01-25T00:00:00Z"), "{detail}");
+    asked["compare"] = json!(false);
+    let answer = ask(&service, "shop", asked).await.unwrap();
+    assert_eq!(codes(&answer["results"][0]), [] as [&str; 0]);
 }
 
 #[tokio::test]

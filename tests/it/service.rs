@@ -104,6 +104,18 @@ fn a_limit_of_one_formula_is_told_with_its_numbers() {
 }
 
 #[test]
+fn a_star_alone_in_a_list_is_the_star() {
+    let (_place, server) = shop("formulas: formulas\n");
+    let names = |formulas: Value| -> Vec<Value> {
+        let answer = server.post("/shop", &json!({ "formulas": formulas })).json();
+        answer["results"].as_array().unwrap().iter().map(|result| result["name"].clone()).collect()
+    };
+    let all = names(json!("*"));
+    assert!(!all.is_empty() && !all.contains(&json!("*")));
+    assert_eq!(names(json!(["*"])), all);
+}
+
+#[test]
 fn an_automatic_step_is_within_the_limit_and_a_table_without_lines_has_its_header() {
     let (_place, server) = shop("formulas: formulas\nlimits: { answer_points: 100 }\n");
     let asked = "/shop/query?formula=traffic&from=0&to=86400000&max_points=100000";

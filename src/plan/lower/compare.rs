@@ -114,13 +114,15 @@ impl<'a> Lowering<'a> {
         below: &Names,
         experiment: &Experiment,
     ) -> Proportionality {
-        let single = |names: &Names| (names.len() == 1).then(|| names.first().cloned()).flatten();
+        let single = |names: &Names| names.first().filter(|_| names.len() == 1).and_then(|name| self.named(name));
         let whole = single(below);
-        if experiment.exposures.is_some() && experiment.exposures.as_deref() != whole.as_deref() {
+        let is_whole =
+            |name: &str| whole.zip(self.named(name)).is_some_and(|(whole, named)| adds_up_the_same(whole, named));
+        if experiment.exposures.as_deref().is_some_and(|exposures| !is_whole(exposures)) {
             return Proportionality::None("not_the_exposures");
         }
-        let part_of = single(above).and_then(|part| self.named(&part)?.part_of.as_deref());
-        if part_of.is_some() && part_of == whole.as_deref() {
+        let part_of = single(above).and_then(|part| part.part_of.as_deref());
+        if part_of.is_some_and(is_whole) {
             return Proportionality::Declared;
         }
         let counts = |names: &Names| names.iter().all(|name| self.named(name).is_some_and(may_count));
@@ -130,6 +132,14 @@ impl<'a> Lowering<'a> {
             false => Proportionality::None("not_a_proportion"),
         }
     }
+}
+
+/// Whether two metrics add up the same stored points, whatever they are called and grouped by.
+fn adds_up_the_same(a: &Metric, b: &Metric) -> bool {
+    let read = |metric: &'_ Metric| (metric.kind, metric.aggregate);
+    a.name == b.name
+        || (read(a) == read(b)
+            && (&a.series, &a.tags, &a.bound, &a.backends) == (&b.series, &b.tags, &b.bound, &b.backends))
 }
 
 /// Whether nothing says that a metric is anything but a count.
