@@ -7,6 +7,7 @@ use std::sync::Arc;
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
+use super::names::MAX_DEFINITIONS;
 use super::parameters::chart_params;
 use super::tags::Inferred;
 use super::{Builder, Parameters};
@@ -30,6 +31,8 @@ const MAX_REFERENCES: usize = 400_000;
 const MAX_REACHED: usize = 250_000;
 /// To look for what was meant takes long; nobody reads more hints than these.
 const MAX_SUGGESTIONS: usize = 50;
+/// Of the names that one identifier leads to in vain, so many are told.
+const SHOWN_NAMES: usize = 3;
 
 impl Builder<'_> {
     /// Puts the formulas in order of evaluation and finishes each from those that it refers to.
@@ -94,35 +97,44 @@ impl Builder<'_> {
         let (mut count, mut suggestions) = (0, 0);
         for (name, draft) in drafts {
             self.check_parameters(draft, parameters);
-            let references = references(&draft.formula, parameters);
-            count += references.len();
-            if count > MAX_REFERENCES {
-                let message = format!(
-                    "the keyspace has more than {MAX_REFERENCES} references, an enum in one counted for all its values"
-                );
-                self.error("keyspace_limit", &draft.spec.location, message, "use shorter enums in references");
-                return None;
-            }
             let mut to = BTreeSet::new();
-            for (reference, span) in references {
-                if let Some(node) = nodes.get(reference.as_str()) {
-                    to.insert(*node);
-                } else if self.whole && !definitions.contains_key(&reference) && !self.unread.contains(&reference) {
+            for expr in draft.formula.expr.walk() {
+                let references = names_of(expr, &draft.formula, parameters);
+                count += references.len();
+                if count > MAX_REFERENCES || references.len() > MAX_DEFINITIONS {
+                    let message = format!(
+                        "the keyspace has more than {MAX_REFERENCES} references, or {MAX_DEFINITIONS} in one name, an enum in one counted for all its values"
+                    );
+                    self.error(
+                        "keyspace_limit",
+                        &draft.spec.at(expr.span.start),
+                        message,
+                        "use shorter enums in references",
+                    );
+                    return None;
+                }
+                let mut unknown = Vec::new();
+                for reference in references {
+                    if let Some(node) = nodes.get(reference.as_str()) {
+                        to.insert(*node);
+                    } else if self.whole && !definitions.contains_key(&reference) && !self.unread.contains(&reference) {
+                        unknown.push(reference);
+                    }
+                }
+                if let Some(first) = unknown.first() {
                     suggestions += 1;
                     let known = drafts.keys().chain(definitions.keys()).map(String::as_str);
-                    let near = if suggestions <= MAX_SUGGESTIONS { nearest(&reference, known) } else { None };
-                    let hint = match near {
+                    let is_one = unknown.len() == 1 && suggestions <= MAX_SUGGESTIONS;
+                    let hint = match is_one.then(|| nearest(first, known)).flatten() {
                         Some(near) => format!("did you mean `{near}`?"),
-                        None => "declare it under `metrics` or `formulas`, or mend the name".to_owned(),
-                    };
-                    let name = shorten(&reference, 128);
-                    let message = match draft.spec.text.get(span.clone()) {
-                        Some(written) if written != reference => {
-                            format!("`{name}`, which `{written}` can become, is neither a metric nor a formula")
+                        None if unknown.len() == 1 => {
+                            "declare it under `metrics` or `formulas`, or mend the name".to_owned()
                         }
-                        _ => format!("`{name}` is neither a metric nor a formula"),
+                        None => "declare them under `metrics` or `formulas`, or take their values out of the enum"
+                            .to_owned(),
                     };
-                    self.error("unknown_name", &draft.spec.at(span.start), message, &hint);
+                    let message = unknown_names(&unknown, draft.spec.text.get(expr.span.clone()));
+                    self.error("unknown_name", &draft.spec.at(expr.span.start), message, &hint);
                 }
             }
             for to in to {
@@ -191,6 +203,20 @@ pub fn draft(name: String, bound: Option<(String, String)>, spec: &FormulaSpec) 
     Draft { spec, formula }
 }
 
+/// What is said of names that one identifier leads to and nothing defines.
+fn unknown_names(names: &[String], written: Option<&str>) -> String {
+    let shown: Vec<String> = names.iter().take(SHOWN_NAMES).map(|name| format!("`{}`", shorten(name, 128))).collect();
+    let shown = match names.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    };
+    let fault = if names.len() == 1 { "is neither a metric nor a formula" } else { "are neither metrics nor formulas" };
+    match written.filter(|written| *written != names[0]) {
+        Some(written) => format!("{shown}, which `{}` can become, {fault}", shorten(written, 128)),
+        None => format!("{shown} {fault}"),
+    }
+}
+
 /// The names that a formula refers to, with the place of each in its text; an enum in a name stands for all its values.
 pub fn references(formula: &Formula, parameters: &Parameters) -> Vec<(String, Range<usize>)> {
     let mut found = Vec::new();
@@ -224,11 +250,11 @@ pub fn values_of(template: &Template, bound: Option<&(String, String)>, paramete
                 _ => return Vec::new(),
             },
         };
-        // Two long enums in one identifier could make millions of names; the budget of references ends long before.
+        // Two long enums in one identifier could make millions of names, and a keyspace cannot define so many.
         names = names
             .iter()
             .flat_map(|name| values.iter().map(move |value| format!("{name}{value}")))
-            .take(MAX_REFERENCES + 1)
+            .take(MAX_DEFINITIONS + 1)
             .collect();
     }
     names

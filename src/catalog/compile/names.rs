@@ -23,7 +23,7 @@ const RESERVED: [&str; 13] = [
     "api",
 ];
 /// A keyspace's budgets: enums multiply what is written, and a small file must not become a large keyspace.
-const MAX_DEFINITIONS: usize = 20_000;
+pub const MAX_DEFINITIONS: usize = 20_000;
 const MAX_OPERANDS: usize = 400_000;
 
 /// What enums have made so far.
