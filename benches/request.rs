@@ -249,7 +249,7 @@ fn compare(runtime: &tokio::runtime::Runtime, database: &Database) {
     let listing = Listing {
         revision: Some("bench".to_owned()),
         files: vec![SourceFile { path: "shop.yaml".to_owned(), content: Ok(keyspace(&prefix).into_bytes()) }],
-        misnamed: Vec::new(),
+        strays: Vec::new(),
     };
     let service = |backend: Arc<dyn Backend>| {
         let config = Config { backend: database.name, ..Config::default() };

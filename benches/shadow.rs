@@ -58,7 +58,7 @@ async fn mode(name: &'static str, home: &Arc<Double>, shadow: Option<Health>) ->
             path: "shop.yaml".to_owned(),
             content: Ok(keyspace().into_bytes()),
         }],
-        misnamed: Vec::new(),
+        strays: Vec::new(),
     };
     let config = Config {
         shadow: shadow.map(|_| BackendName::Kairosdb),

@@ -64,7 +64,7 @@ fn listing(keyspaces: &[(&str, usize)]) -> Listing {
     Listing {
         revision: Some("bench".to_owned()),
         files: keyspaces.iter().flat_map(files).collect(),
-        misnamed: Vec::new(),
+        strays: Vec::new(),
     }
 }
 

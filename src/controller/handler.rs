@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::Shared;
 use super::served::Absence;
-use crate::catalog::{Compiled, ParsedFile, ParsedFiles, compile_keyspace, misnamed_file};
+use crate::catalog::{Compiled, ParsedFile, ParsedFiles, compile_keyspace, stray_file};
 use crate::diagnostic::{Diagnostic, Location};
-use crate::repository::{KeyspaceFiles, Outcome, SourceFile, Taken, is_misnamed};
+use crate::repository::{KeyspaceFiles, Outcome, SourceFile, Taken, is_stray};
 
 /// So many keyspaces at most are published together; more would let the first wait for the last.
 const BATCH: usize = 16;
@@ -112,7 +112,7 @@ impl Shared {
         let work = catch_unwind(AssertUnwindSafe(|| self.look_at(key)));
         work.unwrap_or_else(|_| {
             tracing::error!(key, "the compiler panicked");
-            let location = Location { file: format!("{key}.yaml"), line: 1, column: 1 };
+            let location = Location::start(format!("{key}.yaml"));
             let fault = Diagnostic::error("internal", location, "the compiler failed; this is a fault of the program");
             let compiled = Compiled { keyspace: None, diagnostics: vec![fault], libraries: Default::default() };
             Work::Compiled { compiled, fingerprint: String::new() }
@@ -120,11 +120,11 @@ impl Shared {
     }
 
     fn look_at(&self, key: &str) -> Work {
+        if is_stray(key) {
+            return Work::Library(self.reflector.store.has_stray(key).then(|| vec![stray_file(key)]));
+        }
         if key.ends_with(".yaml") && (key.starts_with('_') || key.contains('/')) {
             return Work::Library(self.look_at_library(key));
-        }
-        if is_misnamed(key) {
-            return Work::Library(self.reflector.store.has_misnamed(key).then(|| vec![misnamed_file(key)]));
         }
         let files = self.reflector.store.keyspace(key);
         if files.own.is_empty() {

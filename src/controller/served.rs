@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::status::{KeyspaceState, KeyspaceStatus, QueueStatus, Status};
 use crate::catalog::{Catalog, Compiled, Keyspace};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{self, Diagnostic, Severity};
 use crate::repository::{Store, WorkQueue};
 use crate::telemetry::{KeyspaceGauge, ReloadMetrics};
 
@@ -197,8 +197,7 @@ impl Served {
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         let all = self.records.values().map(|record| &record.diagnostics).chain(self.library_faults.values());
         let mut all: Vec<Diagnostic> = all.flatten().cloned().collect();
-        all.sort_by(|a, b| (&a.location, a.code, &a.message).cmp(&(&b.location, b.code, &b.message)));
-        all.dedup();
+        diagnostic::sort(&mut all);
         all
     }
 

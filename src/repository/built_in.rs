@@ -15,7 +15,7 @@ impl Source for BuiltIn {
 
     fn list(&self) -> Result<Listing, RepositoryError> {
         let files = self.0.iter().filter_map(|(path, _)| self.read(path)).collect();
-        Ok(Listing { revision: Some(format!("built-in-{}", env!("CARGO_PKG_VERSION"))), files, misnamed: Vec::new() })
+        Ok(Listing { revision: Some(format!("built-in-{}", env!("CARGO_PKG_VERSION"))), files, strays: Vec::new() })
     }
 
     fn read(&self, path: &str) -> Option<SourceFile> {

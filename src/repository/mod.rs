@@ -25,7 +25,7 @@ mod store;
 
 pub use built_in::BuiltIn;
 pub use directory::Directory;
-pub use git::{Credentials, Git};
+pub use git::{Credentials, Git, next_object};
 pub use hints::{Due, Hints};
 pub use location::{GitLocation, Location};
 pub use queue::{Outcome, Sample, Taken, WorkQueue};
@@ -42,8 +42,9 @@ pub struct Listing {
     pub revision: Option<String>,
     /// By path.
     pub files: Vec<SourceFile>,
-    /// Paths of files that somebody surely takes for keyspace files, and that are none: `shop.yml`.
-    pub misnamed: Vec<String>,
+    /// Paths of files that somebody surely takes for keyspace files, and that are none: `shop.yml`, `shop/deep/shop.yaml`
+    /// (of a folder that is too deep, the first).
+    pub strays: Vec<String>,
 }
 
 /// One `*.yaml` file.
@@ -72,8 +73,8 @@ impl Listing {
         if self.files.iter().any(|file| keyspace_of(&file.path).is_some()) {
             return Ok(());
         }
-        Err(match self.misnamed.first() {
-            Some(path) => RepositoryError::Misnamed { place: place(), path: path.clone() },
+        Err(match self.strays.first() {
+            Some(path) => RepositoryError::Stray { place: place(), path: path.clone() },
             None => RepositoryError::Empty(place()),
         })
     }
@@ -133,9 +134,9 @@ pub enum RepositoryError {
     /// It holds no keyspace file, which is more often a volume that is not mounted than what somebody wants.
     #[error("{0} holds no keyspace files (<keyspace>.yaml, or a folder of them)")]
     Empty(String),
-    /// It holds none, but a file that only its name keeps from being one.
+    /// It holds none, but a file that only its name or place keeps from being one.
     #[error("{place} holds no keyspace files; {path} is none because of its name: rename it to {}", renamed(path))]
-    Misnamed {
+    Stray {
         /// What it is.
         place: String,
         /// The file's path.
@@ -149,8 +150,18 @@ pub const MAX_FILE: u64 = 1 << 20;
 pub const MAX_BYTES: u64 = 256 << 20;
 
 /// What to say of a file that is too large.
-fn too_large() -> String {
+pub fn too_large() -> String {
     "the file is larger than 1 MiB; split it".to_owned()
+}
+
+/// What to say of a repository that holds too many files.
+fn too_many(max: usize) -> String {
+    format!("it holds more than {max} files; raise repository.files, or name a folder of it")
+}
+
+/// What to say of a repository whose files are too large together.
+fn too_large_together() -> String {
+    format!("its files are larger than {} MiB together", MAX_BYTES >> 20)
 }
 
 /// Names files by their paths and contents: 12 hexadecimal digits.
@@ -167,7 +178,7 @@ pub fn keyspace_of(path: &str) -> Option<&str> {
     let (folder, name) = path.split_once('/').map_or((None, path), |(folder, name)| (Some(folder), name));
     let stem = name.strip_suffix(".yaml").filter(|stem| !stem.starts_with('_') && !stem.ends_with(".test"))?;
     let keyspace = folder.unwrap_or(stem);
-    (!keyspace.starts_with('_')).then_some(keyspace)
+    (!keyspace.starts_with('_') && !stem.contains('/')).then_some(keyspace)
 }
 
 /// Whether a file is of a repository: a visible `*.yaml`, at the top or in a visible folder there.
@@ -176,16 +187,26 @@ pub fn is_of_repository(path: &str) -> bool {
     parts.len() <= 2 && path.ends_with(".yaml") && parts.iter().all(|part| !part.starts_with('.') && !part.is_empty())
 }
 
-/// Whether only the end of its name keeps a file from being one of the repository: `shop.yml`, `shop.YAML`.
-pub fn is_misnamed(path: &str) -> bool {
-    let (stem, end) = path.rsplit_once('.').unwrap_or((path, ""));
-    let meant = end.eq_ignore_ascii_case("yml") || (end.eq_ignore_ascii_case("yaml") && end != "yaml");
-    meant && is_of_repository(&format!("{stem}.yaml"))
+/// Whether only its name or its place keeps a file from being one of the repository: `shop.yml`, `shop.YAML`,
+/// `shop/deep/funnel.yaml`.
+pub fn is_stray(path: &str) -> bool {
+    let Some((stem, end)) = path.rsplit_once('.') else { return false };
+    let path = match end {
+        "yaml" if path.matches('/').count() < 2 => return false,
+        end if end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml") => format!("{stem}.yaml"),
+        _ => return false,
+    };
+    is_of_repository(&renamed(&path)) && !path.split('/').any(|part| part.starts_with('.'))
 }
 
-/// The path that a misnamed file should have.
+/// The path that a stray file should have: that of a `.yaml` file, at most in one folder.
 pub fn renamed(path: &str) -> String {
-    format!("{}.yaml", path.rsplit_once('.').map_or(path, |(stem, _)| stem))
+    let stem = path.rsplit_once('.').map_or(path, |(stem, _)| stem);
+    let mut parts = stem.split('/');
+    match (parts.next(), parts.next_back()) {
+        (Some(folder), Some(name)) => format!("{folder}/{name}.yaml"),
+        _ => format!("{stem}.yaml"),
+    }
 }
 
 #[cfg(test)]
@@ -202,6 +223,7 @@ mod tests {
             ("shop.test.yaml", None),
             ("shop/funnel.test.yaml", None),
             ("README.md", None),
+            ("shop/deep/funnel.yaml", None),
         ];
         for (path, keyspace) in cases {
             assert_eq!(keyspace_of(path), keyspace, "{path}");
@@ -226,12 +248,17 @@ mod tests {
 
     #[test]
     fn names_that_are_nearly_right() {
-        for path in ["shop.yml", "shop.YML", "shop/funnel.yml", "shop.Yaml", "shop.test.yml"] {
-            assert!(is_misnamed(path), "{path}");
+        for path in
+            ["shop.yml", "shop.YML", "shop/funnel.yml", "shop.Yaml", "shop.test.yml", "shop/deep/a.yaml", "a/b/c/d.yml"]
+        {
+            assert!(is_stray(path), "{path}");
         }
-        for path in ["shop.yaml", ".shop.yml", "shop/deep/a.yml", "yml", "shop.json", ".yml"] {
-            assert!(!is_misnamed(path), "{path}");
+        for path in
+            ["shop.yaml", ".shop.yml", "shop/a.yaml", "yml", "shop.json", ".yml", "shop/.git/a.yaml", "a/b/c.json"]
+        {
+            assert!(!is_stray(path), "{path}");
         }
         assert_eq!(renamed("shop.test.yml"), "shop.test.yaml");
+        assert_eq!(renamed("shop/deep/er/a.yml"), "shop/a.yaml");
     }
 }

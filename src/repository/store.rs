@@ -47,7 +47,7 @@ struct Held {
     revision: Option<String>,
     files: BTreeMap<String, (Arc<SourceFile>, blake3::Hash)>,
     /// Files that are none of a keyspace because of their names.
-    misnamed: BTreeSet<String>,
+    strays: BTreeSet<String>,
 }
 
 /// The files that one keyspace can be made of, all of one moment.
@@ -88,13 +88,13 @@ impl Store {
                 Some(_) => {}
             }
         }
-        let misnamed: BTreeSet<String> = listing.misnamed.into_iter().collect();
-        let added = misnamed.difference(&held.misnamed);
+        let strays: BTreeSet<String> = listing.strays.into_iter().collect();
+        let added = strays.difference(&held.strays);
         changes.extend(added.map(|path| Change { path: path.clone(), kind: ChangeKind::Added }));
         let deleted = held.files.keys().filter(|path| !files.contains_key(*path));
-        let deleted = deleted.chain(held.misnamed.difference(&misnamed));
+        let deleted = deleted.chain(held.strays.difference(&strays));
         changes.extend(deleted.map(|path| Change { path: path.clone(), kind: ChangeKind::Deleted }));
-        *held = Held { revision: listing.revision, files, misnamed };
+        *held = Held { revision: listing.revision, files, strays };
         changes
     }
 
@@ -158,9 +158,9 @@ impl Store {
         libraries.map(|(_, (file, _))| Arc::clone(file)).collect()
     }
 
-    /// Whether there is such a file that its name keeps from being read.
-    pub fn has_misnamed(&self, path: &str) -> bool {
-        self.read().misnamed.contains(path)
+    /// Whether there is such a file that its name or its place keeps from being read.
+    pub fn has_stray(&self, path: &str) -> bool {
+        self.read().strays.contains(path)
     }
 
     /// The keyspaces that have files.

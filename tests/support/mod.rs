@@ -26,7 +26,7 @@ use tsdb_ws::series::Point;
 pub fn listing(files: &[(&str, &str)]) -> Listing {
     let file =
         |(path, text): &(&str, &str)| SourceFile { path: (*path).to_owned(), content: Ok(text.as_bytes().to_vec()) };
-    Listing { revision: Some("test".to_owned()), files: files.iter().map(file).collect(), misnamed: Vec::new() }
+    Listing { revision: Some("test".to_owned()), files: files.iter().map(file).collect(), strays: Vec::new() }
 }
 
 /// A service over keyspace files that compile, one backend and a fixed clock.

@@ -111,7 +111,7 @@ impl Source for Simulated {
         Ok(Listing {
             revision: None,
             files: paths.iter().filter_map(|path| self.read(path)).collect(),
-            misnamed: Vec::new(),
+            strays: Vec::new(),
         })
     }
 

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{
-    Hints, Listing, MAX_BYTES, MAX_FILE, RepositoryError, Source, SourceFile, Watch, is_misnamed, is_of_repository,
-    too_large,
+    Hints, Listing, MAX_BYTES, MAX_FILE, RepositoryError, Source, SourceFile, Watch, is_of_repository, is_stray,
+    too_large, too_large_together, too_many,
 };
 
 /// Device and number of a folder.
@@ -38,15 +38,15 @@ struct Found {
     files: Vec<Entry>,
     /// What stands for folders that cannot be read.
     unreadable: Vec<SourceFile>,
-    misnamed: Vec<String>,
+    strays: Vec<String>,
 }
 
 impl Found {
     fn take(&mut self, file: Entry) {
         if file.path.ends_with(".yaml") {
             self.files.push(file);
-        } else if is_misnamed(&file.path) {
-            self.misnamed.push(file.path);
+        } else if is_stray(&file.path) {
+            self.strays.push(file.path);
         }
     }
 }
@@ -93,7 +93,10 @@ impl Directory {
                 found.files.push(entry);
             } else if self.root.join(&entry.path).is_dir() {
                 match self.entries(&entry.path) {
-                    Ok(inside) => inside.into_iter().for_each(|file| found.take(file)),
+                    Ok(inside) => inside.into_iter().for_each(|inside| {
+                        found.strays.extend(self.first_file_of(&inside));
+                        found.take(inside);
+                    }),
                     Err(error) if could_be_keyspace(&entry.path) => found.unreadable.push(SourceFile {
                         path: format!("{}/.yaml", entry.path),
                         content: Err(format!("the folder cannot be read: {error}")),
@@ -105,11 +108,7 @@ impl Directory {
                 found.take(entry);
             }
             if found.files.len() > self.max_files {
-                let reason = format!(
-                    "it holds more than {} files; raise repository.files, or name a folder of it",
-                    self.max_files
-                );
-                return Err(self.failed(reason));
+                return Err(self.failed(too_many(self.max_files)));
             }
         }
         Ok(found)
@@ -134,6 +133,14 @@ impl Directory {
     /// Whether what a path leads to is in the directory.
     fn holds(&self, path: &Path) -> io::Result<bool> {
         Ok(path.canonicalize()?.starts_with(self.root.canonicalize()?))
+    }
+
+    /// The first keyspace file of a folder that is too deep for any.
+    fn first_file_of(&self, entry: &Entry) -> Option<String> {
+        if entry.path.ends_with(".yaml") || !self.root.join(&entry.path).is_dir() {
+            return None;
+        }
+        self.entries(&entry.path).ok()?.into_iter().map(|file| file.path).filter(|path| path.ends_with(".yaml")).min()
     }
 
     /// What the directory itself is: another one may be mounted, or linked to, in its place.
@@ -172,20 +179,20 @@ impl Source for Directory {
     }
 
     fn list(&self) -> Result<Listing, RepositoryError> {
-        let Found { files, unreadable: mut listed, mut misnamed } = self.files()?;
+        let Found { files, unreadable: mut listed, mut strays } = self.files()?;
         let mut bytes = 0;
         for Entry { path, is_link } in files {
             // A folder may be the link that its files are behind.
             let content = self.content(&path, is_link || path.contains('/'));
             bytes += content.as_ref().map_or(0, Vec::len) as u64;
             if bytes > MAX_BYTES {
-                return Err(self.failed(format!("its files are larger than {} MiB together", MAX_BYTES >> 20)));
+                return Err(self.failed(too_large_together()));
             }
             listed.push(SourceFile { path, content });
         }
         listed.sort_by(|a, b| a.path.cmp(&b.path));
-        misnamed.sort();
-        Ok(Listing { revision: None, files: listed, misnamed })
+        strays.sort();
+        Ok(Listing { revision: None, files: listed, strays })
     }
 
     fn read(&self, path: &str) -> Option<SourceFile> {

@@ -4,6 +4,7 @@
 //! there are other folders to watch. Where the kernel gives no events (its limits are reached), that thread compares the
 //! files' metadata instead, and tries to get events again from time to time.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -115,7 +116,12 @@ impl Looking {
     fn watch(&self, root: Identity) -> notify::Result<Watched> {
         let mut folders = self.directory.folder_identities();
         let path = std::path::absolute(&self.directory.root)?;
-        let events = Events { root: path.clone(), hints: Arc::clone(&self.hints), flags: Arc::clone(&self.flags) };
+        let events = Events {
+            root: path.clone(),
+            has_aliases: has_aliases(root, &folders),
+            hints: Arc::clone(&self.hints),
+            flags: Arc::clone(&self.flags),
+        };
         let mut watcher = notify::recommended_watcher(move |event| events.take(event))?;
         watcher.watch(&path, RecursiveMode::NonRecursive)?;
         let mut fault = None;
@@ -135,6 +141,12 @@ impl Looking {
     }
 }
 
+/// Whether one folder is there under several names, as links make it.
+fn has_aliases(root: Identity, folders: &[(String, Identity)]) -> bool {
+    let mut seen = HashSet::from([root]);
+    !folders.iter().all(|(_, folder)| seen.insert(*folder))
+}
+
 /// Whether a watch failed because of what was to be watched, not because of a limit of the kernel.
 fn is_unreadable(error: &notify::Error) -> bool {
     match &error.kind {
@@ -147,6 +159,8 @@ fn is_unreadable(error: &notify::Error) -> bool {
 /// Turns the kernel's events into hints.
 struct Events {
     root: PathBuf,
+    /// The kernel has one watch for a folder, whatever its names: an event may be of the same file under any of them.
+    has_aliases: bool,
     hints: Arc<Hints>,
     flags: Arc<Flags>,
 }
@@ -168,6 +182,9 @@ impl Events {
             _ => true,
         };
         let relative = path.strip_prefix(&self.root).ok().and_then(Path::to_str).unwrap_or_default();
+        if self.has_aliases && closed {
+            self.hints.anything();
+        }
         if is_of_repository(relative) {
             return self.hints.file(relative, closed);
         }

@@ -3,7 +3,7 @@
 
 mod program;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::{
-    GitLocation, Hints, Listing, MAX_BYTES, MAX_FILE, RepositoryError, Secret, Source, SourceFile, Watch, is_misnamed,
-    is_of_repository, too_large,
+    GitLocation, Hints, Listing, MAX_BYTES, MAX_FILE, RepositoryError, Secret, Source, SourceFile, Watch,
+    is_of_repository, is_stray, too_large, too_large_together, too_many,
 };
 use program::Program;
 
@@ -51,7 +51,7 @@ struct State {
     /// The commit that was listed last.
     commit: String,
     listed: Vec<SourceFile>,
-    misnamed: Vec<String>,
+    strays: Vec<String>,
     /// The files of `listed` by their object's name, so that a new commit reads only what it changed.
     objects: BTreeMap<String, Result<Vec<u8>, String>>,
 }
@@ -95,7 +95,7 @@ impl Git {
             "" => reason,
             folder => format!("its commit {} has no folder {folder}: {reason}", short(&commit)),
         })?;
-        let (entries, misnamed) = self.entries(&entries)?;
+        let (entries, strays) = self.entries(&entries)?;
         let objects = self.objects(&clone, &entries, &state.objects)?;
         let content = |entry: &Entry| match &entry.content {
             Ok(()) => objects.get(&entry.object).cloned().unwrap_or_else(|| Err("its object is missing".to_owned())),
@@ -104,7 +104,7 @@ impl Git {
         state.listed =
             entries.iter().map(|entry| SourceFile { path: entry.path.clone(), content: content(entry) }).collect();
         state.listed.sort_by(|a, b| a.path.cmp(&b.path));
-        state.misnamed = misnamed;
+        state.strays = strays;
         state.objects = objects;
         state.commit = commit;
         Ok(())
@@ -113,13 +113,19 @@ impl Git {
     /// The keyspace files among `<mode> <type> <object> <size>\t<path>\0…`, and the files that only their names keep from
     /// being some.
     fn entries(&self, listing: &[u8]) -> Result<(Vec<Entry>, Vec<String>), String> {
-        let (mut entries, mut misnamed) = (Vec::new(), Vec::new());
-        let mut bytes = 0;
+        let (mut entries, mut strays) = (Vec::new(), Vec::new());
+        let (mut bytes, mut folders) = (0, BTreeSet::new());
         for line in listing.split(|byte| *byte == 0) {
             let Ok(line) = std::str::from_utf8(line) else { continue };
             let Some((facts, path)) = line.split_once('\t') else { continue };
             if !is_of_repository(path) {
-                misnamed.extend(is_misnamed(path).then(|| path.to_owned()));
+                // Of a folder that is too deep, the first tells enough.
+                let folder = path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+                let is_told = path.ends_with(".yaml") && folders.contains(&folder);
+                if is_stray(path) && !is_told {
+                    folders.insert(folder);
+                    strays.push(path.to_owned());
+                }
                 continue;
             }
             let facts: Vec<&str> = facts.split_whitespace().collect();
@@ -134,15 +140,12 @@ impl Git {
             entries.push(Entry { path: path.to_owned(), object: object.to_owned(), content });
         }
         if entries.len() > self.max_files {
-            return Err(format!(
-                "it holds more than {} files; raise repository.files, or name a folder of it",
-                self.max_files
-            ));
+            return Err(too_many(self.max_files));
         }
         if bytes > MAX_BYTES {
-            return Err(format!("its files are larger than {} MiB together", MAX_BYTES >> 20));
+            return Err(too_large_together());
         }
-        Ok((entries, misnamed))
+        Ok((entries, strays))
     }
 
     /// The contents of files by object: those that were read before, and the others in one go.
@@ -176,7 +179,7 @@ impl Git {
 }
 
 /// The first of `<object> <type> <size>\n<content>\n…`.
-fn next_object<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub fn next_object<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let end = rest.iter().position(|byte| *byte == b'\n')?;
     let head = std::str::from_utf8(&rest[..end]).ok()?;
     let size: usize = head.rsplit_once(' ')?.1.parse().ok()?;
@@ -201,7 +204,7 @@ impl Source for Git {
         Ok(Listing {
             revision: Some(short(&state.commit).to_owned()),
             files: state.listed.clone(),
-            misnamed: state.misnamed.clone(),
+            strays: state.strays.clone(),
         })
     }
 

@@ -175,6 +175,40 @@ async fn what_no_event_told_of_is_found_by_the_next_listing_and_the_metrics_say_
     assert_eq!(running.metric("tsdb_ws_repository_events_total{kind=\"updated\"}"), 1.0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_that_give_a_folder_several_names_leave_none_of_them_deaf() {
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name);
+    fs::write(path("shop.yaml"), good(1)).unwrap();
+    fs::create_dir(path("one")).unwrap();
+    fs::write(path("one/a.yaml"), good(1)).unwrap();
+    symlink("one", path("other")).unwrap();
+    symlink(".", path("zloop")).unwrap();
+    let (source, running) = running(root.path()).await;
+    fs::write(path("one/a.yaml"), good(2)).unwrap();
+    serves(&running, "one", "visitors + 2").await;
+    serves(&running, "other", "visitors + 2").await;
+    fs::write(path("shop.yaml"), good(2)).unwrap();
+    serves(&running, "shop", "visitors + 2").await;
+    running.until_like(source.as_ref()).await;
+    assert_eq!(running.metric("tsdb_ws_repository_missed_total "), 0.0, "events told of all of it");
+}
+
+#[test]
+fn a_file_in_a_folder_of_a_folder_is_told_of() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir_all(root.path().join("shop/deep")).unwrap();
+    fs::create_dir_all(root.path().join("shop/.git")).unwrap();
+    for file in ["shop/a.yaml", "shop/deep/b.yaml", "shop/deep/c.yaml", "shop/.git/d.yaml"] {
+        fs::write(root.path().join(file), good(1)).unwrap();
+    }
+    let listing = Directory::new(root.path(), MAX_FILES).list().unwrap();
+    assert_eq!(listing.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["shop/a.yaml"]);
+    assert_eq!(listing.strays, ["shop/deep/b.yaml"]);
+    let told = &tsdb_ws::catalog::compile(&listing).diagnostics[0];
+    assert_eq!((told.code, told.hint.as_deref()), ("nested_file", Some("rename it to shop/b.yaml")));
+}
+
 #[test]
 fn a_link_out_of_the_repository_is_refused_and_so_is_what_is_no_file() {
     let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
