@@ -109,7 +109,7 @@ impl App {
                 // More often a slip than a wish, and the limits and `allow` of all keyspaces would go with it.
                 anyhow::bail!("the operator's file is gone or empty; put it back, or restart to go on without it");
             }
-            if repository_of(&config).0 && !repository_of(&earlier.config).0 {
+            if repository_of(&config).0.is_none() && repository_of(&earlier.config).0.is_some() {
                 // An unmounted volume or a lost line, and every keyspace would go with it.
                 anyhow::bail!(
                     "no repository is named or there, so that the program's own demo would take the place of all that is \
@@ -145,7 +145,9 @@ impl App {
             .into_iter()
             .filter(|(_, bound, set)| bound != set)
             .map(|(name, bound, set)| format!("`{name}` is {set} from the next start on; until then it is {bound}"));
-        config.warnings.iter().cloned().chain(moved).chain(self.unknown_keyspaces(config)).collect()
+        let webhook = config.repository.webhook_secret.as_ref().and_then(|secret| secret.read().err());
+        let webhook = webhook.map(|reason| format!("no webhook is believed: {reason}"));
+        config.warnings.iter().cloned().chain(moved).chain(webhook).chain(self.unknown_keyspaces(config)).collect()
     }
 
     /// What is said of keyspaces that the operator's file names and nobody serves; their files may come later.
@@ -219,7 +221,7 @@ async fn prepare(service: &Service, metrics: &Arc<Metrics>, config: &Config) -> 
 
 /// Where the keyspace files come from: the demo's own where nothing says otherwise and none are there.
 pub fn source(config: &Config) -> Arc<dyn Source> {
-    let (_, location, repository) = repository_of(config);
+    let (location, repository) = repository_of(config);
     match location {
         None => Arc::new(BuiltIn(DEMO_FILES)),
         Some(Location::Directory(path)) => Arc::new(Directory::new(path, repository.files)),
@@ -227,12 +229,12 @@ pub fn source(config: &Config) -> Arc<dyn Source> {
     }
 }
 
-/// What decides whether a repository that is followed is still the right one: whether the demo's own files are served, the
-/// place where they are not, and how it is followed.
-fn repository_of(config: &Config) -> (bool, Option<&Location>, &config::RepositoryConfig) {
+/// What decides whether a repository that is followed is still the right one: its place, none where the demo's own files are
+/// served, and how it is followed.
+fn repository_of(config: &Config) -> (Option<&Location>, &config::RepositoryConfig) {
     let built_in = match &config.formulas {
         Location::Directory(path) => config.demo && !path.exists(),
         Location::Git(_) => false,
     };
-    (built_in, (!built_in).then_some(&config.formulas), &config.repository)
+    ((!built_in).then_some(&config.formulas), &config.repository)
 }

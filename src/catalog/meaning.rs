@@ -5,7 +5,7 @@
 //! same and compute the same; parentheses, names of parts, the order of what is added or multiplied, which way round a
 //! comparison is written, and the unit of a window do not matter.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use blake3::Hash;
 use serde::Serialize;
@@ -233,63 +233,64 @@ fn window(function: Function, argument: &Expr) -> Option<String> {
 }
 
 fn of_formula(keyspace: &Keyspace, formula: &Formula, of: &impl Fn(&str) -> String) -> Hash {
-    // Children come after their parents in the walk, so that in reverse every operand is known before its user.
-    let order: Vec<&Expr> = formula.expr.walk().collect();
-    let mut known: HashMap<*const Expr, Hash> = HashMap::new();
-    for expr in order.iter().rev() {
-        let child = |child: &Expr| {
-            known.get(&std::ptr::from_ref(child)).map_or_else(String::new, |hash| hash.to_hex().to_string())
-        };
-        let token = match &expr.kind {
-            ExprKind::Number(number) => format!("number {:x}", number.to_bits()),
-            ExprKind::Null => "null".to_owned(),
-            ExprKind::Text(template) => format!("text {}", text_of(keyspace, template, formula.bound.as_ref())),
-            ExprKind::Name(template) => {
-                let names = compile::names_of(expr, formula, &keyspace.parameters);
-                match (names.as_slice(), template.as_literal()) {
-                    ([name], Some(_)) => format!("ref {}", of(name)),
-                    (names, _) if !names.is_empty() && formula.bound.is_some() && names.len() == 1 => {
-                        format!("ref {}", of(&names[0]))
-                    }
-                    (names, _) => {
-                        let values: Vec<String> = names.iter().map(|name| of(name)).collect();
-                        format!("choice {} {values:?}", text_of(keyspace, template, formula.bound.as_ref()))
-                    }
-                }
-            }
-            ExprKind::Unary(op, a) => format!("{op:?} {}", child(a)),
-            ExprKind::Binary(op, a, b) => {
-                let mut operands = [child(a), child(b)];
-                // `a > b` is `b < a`.
-                let op = match op {
-                    BinaryOp::Gt => BinaryOp::Lt,
-                    BinaryOp::Ge => BinaryOp::Le,
-                    op => *op,
-                };
-                if matches!(&expr.kind, ExprKind::Binary(BinaryOp::Gt | BinaryOp::Ge, ..)) {
-                    operands.reverse();
-                }
-                if matches!(
-                    op,
-                    BinaryOp::Add | BinaryOp::Mul | BinaryOp::Eq | BinaryOp::Ne | BinaryOp::And | BinaryOp::Or
-                ) {
-                    operands.sort();
-                }
-                format!("{op:?} {operands:?}")
-            }
-            ExprKind::Call(function, arguments) => {
-                let operand = |argument: &Expr| window(*function, argument).unwrap_or_else(|| child(argument));
-                let mut operands: Vec<String> = arguments.iter().map(operand).collect();
-                if matches!(function, Function::Min | Function::Max) {
-                    operands.sort();
-                }
-                format!("{} {operands:?}", function.name())
-            }
-        };
-        let hash = blake3::hash(token.as_bytes());
+    formula.expr.fold(|expr, operands: Vec<Hash>| {
+        let token = token(keyspace, formula, expr, &operands, of);
         // A definition that is another name for one other means the same.
         let same = token.strip_prefix("ref ").and_then(|hex| Hash::from_hex(hex).ok());
-        known.insert(std::ptr::from_ref(*expr), same.unwrap_or(hash));
+        same.unwrap_or_else(|| blake3::hash(token.as_bytes()))
+    })
+}
+
+/// What a node's meaning is the hash of.
+fn token(
+    keyspace: &Keyspace,
+    formula: &Formula,
+    expr: &Expr,
+    operands: &[Hash],
+    of: &impl Fn(&str) -> String,
+) -> String {
+    let mut operands: Vec<String> = operands.iter().map(|hash| hash.to_hex().to_string()).collect();
+    match &expr.kind {
+        ExprKind::Number(number) => format!("number {:x}", number.to_bits()),
+        ExprKind::Null => "null".to_owned(),
+        ExprKind::Text(template) => format!("text {}", text_of(keyspace, template, formula.bound.as_ref())),
+        ExprKind::Name(template) => {
+            let names = compile::names_of(expr, formula, &keyspace.parameters);
+            match names.as_slice() {
+                [name] if template.as_literal().is_some() || formula.bound.is_some() => format!("ref {}", of(name)),
+                names => {
+                    let values: Vec<String> = names.iter().map(|name| of(name)).collect();
+                    format!("choice {} {values:?}", text_of(keyspace, template, formula.bound.as_ref()))
+                }
+            }
+        }
+        ExprKind::Unary(op, _) => format!("{op:?} {}", operands.concat()),
+        ExprKind::Binary(op, ..) => {
+            use BinaryOp::{Add, And, Eq, Ge, Gt, Le, Lt, Mul, Ne, Or};
+            // `a > b` is `b < a`.
+            let (op, turned) = match op {
+                Gt => (Lt, true),
+                Ge => (Le, true),
+                op => (*op, false),
+            };
+            if turned {
+                operands.reverse();
+            }
+            if matches!(op, Add | Mul | Eq | Ne | And | Or) {
+                operands.sort();
+            }
+            format!("{op:?} {operands:?}")
+        }
+        ExprKind::Call(function, arguments) => {
+            for (operand, argument) in operands.iter_mut().zip(arguments) {
+                if let Some(window) = window(*function, argument) {
+                    *operand = window;
+                }
+            }
+            if matches!(function, Function::Min | Function::Max) {
+                operands.sort();
+            }
+            format!("{} {operands:?}", function.name())
+        }
     }
-    known.remove(&std::ptr::from_ref(&formula.expr)).unwrap_or_else(|| blake3::hash(b""))
 }

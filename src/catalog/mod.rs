@@ -11,10 +11,10 @@ mod spec;
 mod units;
 mod yaml;
 
-pub use compile::{Compiled, compile, compile_keyspace, misnamed_file};
+pub use compile::{Compiled, compile, compile_keyspace, stray_file};
 pub use experiment::Experiment;
 pub use meaning::{Changed, Changes, Reached, changes};
-pub use parsed::{ParsedFile, ParsedFiles};
+pub use parsed::{ParsedFile, ParsedFiles, unreadable_file};
 pub use portable::check_backend;
 pub use reads::{Read, ReadTag, StoredText, reads};
 pub use spec::is_reserved;

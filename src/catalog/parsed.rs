@@ -45,19 +45,19 @@ impl ParsedFile {
     }
 }
 
-/// The first place of a file.
-pub(super) fn start_of(path: &str) -> Location {
-    Location { file: path.to_owned(), line: 1, column: 1 }
-}
-
 fn read(path: &str, content: &Result<Vec<u8>, String>, faults: &mut Vec<Diagnostic>) -> Document {
     let fault = match content {
         Ok(bytes) if bytes.len() as u64 <= MAX_FILE => return yaml::read(path, bytes, faults),
-        Ok(_) => Diagnostic::error("file_limit", start_of(path), "the file is larger than 1 MiB")
+        Ok(_) => Diagnostic::error("file_limit", Location::start(path), "the file is larger than 1 MiB")
             .with_hint("split it: make it a folder of files"),
-        Err(reason) => Diagnostic::error("unreadable_file", start_of(path), reason.clone())
-            .with_hint("put a regular file of at most 1 MiB here, inside the repository"),
+        Err(reason) => unreadable_file(path, reason),
     };
     faults.push(fault);
     Document::default()
+}
+
+/// What is said of a file that could not be read.
+pub fn unreadable_file(path: &str, reason: &str) -> Diagnostic {
+    Diagnostic::error("unreadable_file", Location::start(path), reason)
+        .with_hint("put a regular file of at most 1 MiB here, inside the repository")
 }

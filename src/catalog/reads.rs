@@ -1,5 +1,7 @@
 //! What a keyspace reads of a database, as far as it is known before any request: stored names, tags and their values.
 
+use std::collections::HashMap;
+
 use super::{Definition, Keyspace, Metric, ParameterKind};
 use crate::formula::{Part, Template};
 
@@ -47,14 +49,23 @@ pub fn reads(keyspace: &Keyspace) -> Vec<Read<'_>> {
         Definition::Metric(metric) => Some(metric.as_ref()),
         Definition::Formula(_) => None,
     });
-    metrics.map(|metric| read(keyspace, metric)).collect()
+    let mut readers = readers(keyspace);
+    metrics.map(|metric| read(keyspace, metric, readers.remove(metric.name.as_str()).unwrap_or_default())).collect()
 }
 
-fn read<'k>(keyspace: &'k Keyspace, metric: &'k Metric) -> Read<'k> {
-    let readers = keyspace.definitions.values().filter_map(|definition| match definition {
-        Definition::Formula(formula) if formula.metrics.contains(&metric.name) => Some(formula.name.as_str()),
-        _ => None,
-    });
+/// The formulas that read each metric.
+fn readers(keyspace: &Keyspace) -> HashMap<&str, Vec<&str>> {
+    let mut readers: HashMap<&str, Vec<&str>> = HashMap::new();
+    for definition in keyspace.definitions.values() {
+        let Definition::Formula(formula) = definition else { continue };
+        for metric in &formula.metrics {
+            readers.entry(metric).or_default().push(&formula.name);
+        }
+    }
+    readers
+}
+
+fn read<'k>(keyspace: &'k Keyspace, metric: &'k Metric, readers: Vec<&'k str>) -> Read<'k> {
     let filtered = metric.tags.iter().map(|(tag, templates)| {
         let texts: Vec<StoredText> = templates.iter().flat_map(|template| texts(keyspace, metric, template)).collect();
         let is_known = !texts.iter().any(|text| text.is_open);
@@ -68,12 +79,7 @@ fn read<'k>(keyspace: &'k Keyspace, metric: &'k Metric) -> Read<'k> {
     });
     let grouped = metric.group_by.iter().filter(|tag| !metric.tags.contains_key(*tag));
     let grouped = grouped.map(|tag| ReadTag { name: tag.clone(), is_required: false, values: None });
-    Read {
-        metric,
-        readers: readers.collect(),
-        names: texts(keyspace, metric, &metric.series),
-        tags: filtered.chain(grouped).collect(),
-    }
+    Read { metric, readers, names: texts(keyspace, metric, &metric.series), tags: filtered.chain(grouped).collect() }
 }
 
 /// Whether a request may leave out what completes a template, which drops the filter.

@@ -116,7 +116,7 @@ impl Unit {
 pub fn lint(keyspace: &Keyspace) -> Vec<Diagnostic> {
     let mut linter = Linter { keyspace, known: HashMap::new(), found: Vec::new() };
     for formula in in_order(keyspace) {
-        let found = linter.formula(formula);
+        let found = formula.expr.fold(|expr, operands| linter.found(formula, expr, operands));
         linter.chart(formula, &found);
         linter.known.insert(&formula.name, found);
     }
@@ -150,40 +150,27 @@ struct Linter<'a> {
 }
 
 impl<'a> Linter<'a> {
-    fn formula(&mut self, formula: &'a Formula) -> Found {
-        // Children come after their parents in the walk, so that in reverse the operands of a node are what was found last, its
-        // first operand on top.
-        let order: Vec<&Expr> = formula.expr.walk().collect();
-        let mut known: Vec<Found> = Vec::new();
-        for expr in order.iter().rev() {
-            let mut operand = || known.pop().unwrap_or_else(|| Known::Nothing.into());
-            let found = match &expr.kind {
-                ExprKind::Number(number) => Known::Number(Some(*number)).into(),
-                ExprKind::Null => Known::Number(None).into(),
-                ExprKind::Text(_) => Known::Nothing.into(),
-                ExprKind::Name(_) => self.name(formula, expr),
-                ExprKind::Unary(UnaryOp::Neg, _) => operand(),
-                ExprKind::Unary(UnaryOp::Not, _) => {
-                    operand();
-                    Known::Unit(Unit::default()).into()
-                }
-                ExprKind::Binary(op, a, b) => {
-                    let (a, b) = ((&**a, operand()), (&**b, operand()));
-                    let factor = factor_of(*op, &a.1, &b.1);
-                    Found { factor, known: self.binary(formula, *op, (a.0, a.1.known), (b.0, b.1.known)) }
-                }
-                ExprKind::Call(function, arguments) => {
-                    let operands: Vec<(&Expr, Found)> =
-                        arguments.iter().map(|argument| (argument, operand())).collect();
-                    let factor = factor_of_call(*function, &operands);
-                    let known: Vec<(&Expr, Known)> =
-                        operands.into_iter().map(|(argument, found)| (argument, found.known)).collect();
-                    Found { factor, known: self.call(formula, *function, &known) }
-                }
-            };
-            known.push(found);
+    /// What is known of a node from what is known of its operands.
+    fn found(&mut self, formula: &Formula, expr: &Expr, operands: Vec<Found>) -> Found {
+        match (&expr.kind, operands.as_slice()) {
+            (ExprKind::Number(number), _) => Known::Number(Some(*number)).into(),
+            (ExprKind::Null, _) => Known::Number(None).into(),
+            (ExprKind::Name(_), _) => self.name(formula, expr),
+            (ExprKind::Unary(UnaryOp::Neg, _), [operand]) => operand.clone(),
+            (ExprKind::Unary(UnaryOp::Not, _), _) => Known::Unit(Unit::default()).into(),
+            (ExprKind::Binary(op, a, b), [left, right]) => {
+                let factor = factor_of(*op, left, right);
+                let (left, right) = (left.known.clone(), right.known.clone());
+                Found { factor, known: self.binary(formula, *op, (a, left), (b, right)) }
+            }
+            (ExprKind::Call(function, arguments), _) => {
+                let factor = factor_of_call(*function, &operands);
+                let known = operands.into_iter().map(|found| found.known);
+                let known: Vec<(&Expr, Known)> = arguments.iter().zip(known).collect();
+                Found { factor, known: self.call(formula, *function, &known) }
+            }
+            _ => Known::Nothing.into(),
         }
-        known.pop().unwrap_or_else(|| Known::Nothing.into())
     }
 
     fn name(&self, formula: &Formula, expr: &Expr) -> Found {
@@ -349,9 +336,9 @@ fn factor_of(op: BinaryOp, a: &Found, b: &Found) -> f64 {
     }
 }
 
-fn factor_of_call(function: Function, operands: &[(&Expr, Found)]) -> f64 {
+fn factor_of_call(function: Function, operands: &[Found]) -> f64 {
     use Function::*;
-    let all = || operands.iter().map(|(_, found)| found);
+    let all = || operands.iter();
     match function {
         Min | Max | Clamp | Coalesce => shared_factor(all()),
         If => shared_factor(all().skip(1)),

@@ -17,7 +17,7 @@ use super::test::{self, Coverage};
 use crate::app;
 use crate::catalog::{self, Catalog};
 use crate::config::{Config, Flags};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{self, Diagnostic, Severity};
 use crate::repository::{Directory, Location, Source, keyspace_of};
 
 #[derive(Debug, Args)]
@@ -73,20 +73,19 @@ pub async fn run(flags: &Flags, args: &CheckArgs, out: &mut impl Write) -> anyho
     found.extend(test::diagnostics(&listing));
     let severity = if args.require_tests { Severity::Error } else { Severity::Warning };
     found.extend(Coverage::of(&listing, &catalog).diagnostics(severity));
-    found.sort_by(|a, b| (&a.location, a.code, &a.message).cmp(&(&b.location, b.code, &b.message)));
-    found.dedup();
+    diagnostic::sort(&mut found);
     let prefix = prefix(directory.as_deref(), args.format)?;
     let lines = Lines::new(&listing, &found);
     match args.format {
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&relocated(&found, &prefix))?)?,
         Format::Human => {
             for found in &found {
-                write!(out, "{}", report::human(found, &format!("{prefix}{}", found.location), &lines))?;
+                write!(out, "{}", report::human(found, &prefix, &lines))?;
             }
         }
         Format::Github => {
             for found in &found {
-                writeln!(out, "{}", report::github(found, &format!("{prefix}{}", found.location.file)))?;
+                writeln!(out, "{}", report::github(found, &prefix))?;
             }
         }
     }

@@ -39,6 +39,13 @@ pub struct Location {
     pub column: usize,
 }
 
+impl Location {
+    /// The beginning of a file, where the whole of it is meant.
+    pub fn start(file: impl Into<String>) -> Location {
+        Location { file: file.into(), line: 1, column: 1 }
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}", visible(&self.file), self.line, self.column)
@@ -99,6 +106,12 @@ impl Diagnostic {
         self.related.push(location);
         self
     }
+}
+
+/// Puts findings in the order of their places, each once.
+pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
+    diagnostics.sort_by(|a, b| (&a.location, a.code, &a.message).cmp(&(&b.location, b.code, &b.message)));
+    diagnostics.dedup();
 }
 
 /// A text whose characters can all be seen: what a file holds must not steer a terminal or turn a line around.

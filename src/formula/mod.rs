@@ -42,6 +42,32 @@ impl Expr {
             Some(expr)
         })
     }
+
+    /// What this node comes to, from the leaves up: `of` is given a node and what its operands came to, in their order.
+    /// Iterative, as [`Expr::walk`].
+    pub fn fold<'e, T>(&'e self, mut of: impl FnMut(&'e Expr, Vec<T>) -> T) -> T {
+        // Children come after their parents in the walk, so that in reverse the operands of a node are what was found last,
+        // its first operand on top.
+        let order: Vec<&Expr> = self.walk().collect();
+        let mut found: Vec<T> = Vec::new();
+        for expr in order[1..].iter().rev() {
+            let mut operands = found.split_off(found.len() - expr.arity());
+            operands.reverse();
+            found.push(of(expr, operands));
+        }
+        found.reverse();
+        of(self, found)
+    }
+
+    /// How many operands it has.
+    fn arity(&self) -> usize {
+        match &self.kind {
+            ExprKind::Number(_) | ExprKind::Null | ExprKind::Text(_) | ExprKind::Name(_) => 0,
+            ExprKind::Unary(..) => 1,
+            ExprKind::Binary(..) => 2,
+            ExprKind::Call(_, arguments) => arguments.len(),
+        }
+    }
 }
 
 /// What an [`Expr`] is.

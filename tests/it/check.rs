@@ -135,6 +135,11 @@ fn test_files_that_are_broken_or_of_no_keyspace_are_told() {
             "the test has no `name`",
         ),
         (
+            "tests:\n  - { name: a, request: { formulas: [f] }, expect: {} }\n",
+            ":2:",
+            "a test that expects nothing cannot fail",
+        ),
+        (
             &format!("tests:\n{sound}  - {{ name: b, request: {{ formula: [f] }}, expect: {{}} }}\n"),
             ":3:",
             "request/formula",

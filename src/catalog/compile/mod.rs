@@ -16,10 +16,10 @@ use metric::put_together;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::parsed::{ParsedFile, ParsedFiles, start_of};
+use super::parsed::{ParsedFile, ParsedFiles};
 use super::spec::Spec;
 use super::{Catalog, Definition, Keyspace, Parameter, experiment};
-use crate::diagnostic::{Diagnostic, Location, Severity};
+use crate::diagnostic::{self, Diagnostic, Location, Severity};
 use crate::formula::{Template, count_operands};
 use crate::repository::{self, Listing, keyspace_of};
 
@@ -54,8 +54,8 @@ pub fn compile(listing: &Listing) -> Catalog {
         catalog.keyspaces.extend(compiled.keyspace.map(|keyspace| (name.to_owned(), keyspace)));
     }
     catalog.diagnostics.extend(lints::unused_libraries(&files, &libraries));
-    catalog.diagnostics.extend(listing.misnamed.iter().map(|path| misnamed_file(path)));
-    sort(&mut catalog.diagnostics);
+    catalog.diagnostics.extend(listing.strays.iter().map(|path| stray_file(path)));
+    diagnostic::sort(&mut catalog.diagnostics);
     catalog
 }
 
@@ -76,20 +76,19 @@ pub fn compile_keyspace(name: &str, files: &ParsedFiles, revision: Option<&str>)
     let failed = builder.has_errors() || used.iter().any(|path| files[*path].is_broken());
     let mut diagnostics = builder.faults;
     diagnostics.extend(used.iter().flat_map(|path| files[*path].faults()).cloned());
-    sort(&mut diagnostics);
+    diagnostic::sort(&mut diagnostics);
     Compiled { keyspace: (!failed).then(|| Arc::new(keyspace)), diagnostics, libraries: builder.libraries }
 }
 
-/// What is said of a file that only its name keeps from being read.
-pub fn misnamed_file(path: &str) -> Diagnostic {
-    let message = format!("`{path}` is not read: keyspace files end in .yaml");
-    Diagnostic::warning("misnamed_file", start_of(path), message)
+/// What is said of a file that only its name or its place keeps from being read.
+pub fn stray_file(path: &str) -> Diagnostic {
+    let (code, reason) = match path.ends_with(".yaml") {
+        true => ("nested_file", "keyspace files lie at the top or in a folder there, not deeper"),
+        false => ("misnamed_file", "keyspace files end in .yaml"),
+    };
+    let message = format!("`{path}` is not read: {reason}");
+    Diagnostic::warning(code, Location::start(path), message)
         .with_hint(format!("rename it to {}", repository::renamed(path)))
-}
-
-fn sort(diagnostics: &mut Vec<Diagnostic>) {
-    diagnostics.sort_by(|a, b| (&a.location, a.code, &a.message).cmp(&(&b.location, b.code, &b.message)));
-    diagnostics.dedup();
 }
 
 /// Names the content of files, each once.
@@ -138,12 +137,12 @@ impl<'a> Builder<'a> {
 
     /// The files that it is made of, and what they make.
     fn keyspace(&mut self, name: &str, paths: &[&'a str], revision: Option<&str>) -> (Vec<&'a str>, Keyspace) {
-        let start = start_of(paths[0]);
+        let start = Location::start(paths[0]);
         self.check_keyspace_name(name, &start);
         if paths.contains(&format!("{name}.yaml").as_str()) && paths.len() > 1 {
             let message = format!("the keyspace `{name}` is both {} and {}", paths[0], paths[1]);
             let fault = Diagnostic::error("duplicate_keyspace", start.clone(), message);
-            self.faults.push(fault.with_hint("keep the file or the folder").with_related(start_of(paths[1])));
+            self.faults.push(fault.with_hint("keep the file or the folder").with_related(Location::start(paths[1])));
         }
         let paths = self.with_includes(paths);
         self.whole &= paths.iter().all(|path| self.files[*path].whole);

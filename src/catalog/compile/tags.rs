@@ -47,50 +47,48 @@ impl Builder<'_> {
         inferred: &mut Inferred,
     ) -> Arc<[String]> {
         let scope = Scope { draft, definitions, parameters };
-        // Children come after their parents in the walk, so that in reverse the operands of a node are what was found last, its
-        // first operand on top.
-        let order: Vec<&Expr> = draft.spec.expr.walk().collect();
-        let mut known: Vec<Known> = Vec::new();
-        let none = Known { tags: Some(Arc::new([])), distinct: None };
-        for expr in order.iter().rev() {
-            let mut operand = || known.pop().unwrap_or_else(|| none.clone());
-            let found = match &expr.kind {
-                ExprKind::Number(_) | ExprKind::Null | ExprKind::Text(_) => none.clone(),
-                ExprKind::Name(_) => self.of_name(scope, expr, inferred),
-                ExprKind::Unary(..) => operand(),
-                ExprKind::Binary(op, a, b) => {
-                    let (left, right) = (operand(), operand());
-                    let scales = |other: &Expr| matches!(other.kind, ExprKind::Number(_));
-                    let distinct = match op {
-                        BinaryOp::Mul | BinaryOp::Div if scales(b) => left.distinct.clone(),
-                        BinaryOp::Mul if scales(a) => right.distinct.clone(),
-                        BinaryOp::Add | BinaryOp::Sub => left.distinct.clone().or_else(|| right.distinct.clone()),
-                        _ => None,
-                    };
-                    Known { tags: self.join(scope, &[(a, left), (b, right)]), distinct }
-                }
-                ExprKind::Call(function, arguments) if function.class() == FunctionClass::Point => {
-                    let sides: Vec<Side<'_>> = arguments.iter().map(|argument| (argument, operand())).collect();
-                    let distinct = sides.iter().find_map(|(_, known)| known.distinct.clone());
-                    Known { tags: self.join(scope, &sides), distinct }
-                }
-                ExprKind::Call(function, arguments) => {
-                    let mut all: Vec<Known> = arguments.iter().map(|_| operand()).collect();
-                    let operand = if all.is_empty() { none.clone() } else { all.swap_remove(0) };
-                    if let (Some(first), Some(metric)) = (arguments.first(), &operand.distinct) {
-                        self.check_additive(scope, *function, first, metric);
-                    }
-                    self.of_call(scope, *function, arguments, operand)
-                }
-            };
-            known.push(found);
-        }
-        let root = known.pop().unwrap_or(none);
+        let root = draft.spec.expr.fold(|expr, operands| self.known(scope, expr, operands, inferred));
         inferred.distinct.extend(root.distinct.map(|metric| (draft.formula.name.clone(), metric)));
         root.tags.unwrap_or_else(|| {
             inferred.unknown.insert(draft.formula.name.clone());
             Arc::new([])
         })
+    }
+
+    /// What is known of a node from what is known of its operands.
+    fn known(&mut self, scope: Scope<'_>, expr: &Expr, operands: Vec<Known>, inferred: &Inferred) -> Known {
+        let mut operands = operands.into_iter();
+        let mut operand = || operands.next().unwrap_or_default();
+        match &expr.kind {
+            ExprKind::Number(_) | ExprKind::Null | ExprKind::Text(_) => {
+                Known { tags: Some(Arc::new([])), distinct: None }
+            }
+            ExprKind::Name(_) => self.of_name(scope, expr, inferred),
+            ExprKind::Unary(..) => operand(),
+            ExprKind::Binary(op, a, b) => {
+                let (left, right) = (operand(), operand());
+                let scales = |other: &Expr| matches!(other.kind, ExprKind::Number(_));
+                let distinct = match op {
+                    BinaryOp::Mul | BinaryOp::Div if scales(b) => left.distinct.clone(),
+                    BinaryOp::Mul if scales(a) => right.distinct.clone(),
+                    BinaryOp::Add | BinaryOp::Sub => left.distinct.clone().or_else(|| right.distinct.clone()),
+                    _ => None,
+                };
+                Known { tags: self.join(scope, &[(a, left), (b, right)]), distinct }
+            }
+            ExprKind::Call(function, arguments) if function.class() == FunctionClass::Point => {
+                let sides: Vec<Side<'_>> = arguments.iter().zip(operands).collect();
+                let distinct = sides.iter().find_map(|(_, known)| known.distinct.clone());
+                Known { tags: self.join(scope, &sides), distinct }
+            }
+            ExprKind::Call(function, arguments) => {
+                let operand = operand();
+                if let (Some(first), Some(metric)) = (arguments.first(), &operand.distinct) {
+                    self.check_additive(scope, *function, first, metric);
+                }
+                self.of_call(scope, *function, arguments, operand)
+            }
+        }
     }
 
     fn of_name(&mut self, scope: Scope<'_>, expr: &Expr, inferred: &Inferred) -> Known {

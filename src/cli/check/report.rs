@@ -39,24 +39,25 @@ impl<'l> Lines<'l> {
 }
 
 /// For people: the place, what is wrong, the line with a caret, what to do.
-pub fn human(found: &Diagnostic, place: &str, lines: &Lines<'_>) -> String {
+/// `prefix` makes its paths ones that can be opened.
+pub fn human(found: &Diagnostic, prefix: &str, lines: &Lines<'_>) -> String {
     let location = &found.location;
-    let mut text = format!("{place}: {}[{}]: {}\n", found.severity.as_str(), found.code, found.message);
+    let mut text = format!("{prefix}{location}: {}[{}]: {}\n", found.severity.as_str(), found.code, found.message);
     if let Some((line, at)) = lines.around(&location.file, location.line, location.column) {
         let (number, caret) = (location.line.to_string(), " ".repeat(at));
         text.push_str(&format!("  {number} | {line}\n  {} | {caret}^\n", " ".repeat(number.len())));
     }
-    found.related.iter().for_each(|other| text.push_str(&format!("  see also: {other}\n")));
+    found.related.iter().for_each(|other| text.push_str(&format!("  see also: {prefix}{other}\n")));
     found.hint.iter().for_each(|hint| text.push_str(&format!("  hint: {hint}\n")));
     text
 }
 
 /// An annotation as a workflow of GitHub reads it; properties and text have their own escapes.
-pub fn github(found: &Diagnostic, file: &str) -> String {
+pub fn github(found: &Diagnostic, prefix: &str) -> String {
     let text = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     let property = |value: &str| text(value).replace(':', "%3A").replace(',', "%2C");
     let mut hint = found.hint.as_ref().map_or(String::new(), |hint| format!("; {hint}"));
-    found.related.iter().for_each(|other| hint.push_str(&format!("; see also {other}")));
+    found.related.iter().for_each(|other| hint.push_str(&format!("; see also {prefix}{other}")));
     let location = &found.location;
     let command = match found.severity {
         Severity::Note => "notice",
@@ -64,7 +65,7 @@ pub fn github(found: &Diagnostic, file: &str) -> String {
     };
     format!(
         "::{command} file={},line={},col={},title={}::{}",
-        property(file),
+        property(&format!("{prefix}{}", location.file)),
         location.line,
         location.column,
         property(found.code),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
@@ -96,7 +96,8 @@ pub async fn run(flags: Flags, args: &DiffArgs, out: &mut impl Write) -> anyhow:
         }
     }
     if let Some(place) = &args.report {
-        std::fs::write(place, values::report(&diff, &compared))?;
+        let report = values::report(&diff, &compared);
+        std::fs::write(place, report).with_context(|| format!("cannot write {}", place.display()))?;
     }
     Ok(Status::of_findings(!diff.changes.values().all(Changes::is_empty)))
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-use crate::repository::{Directory, Listing, MAX_FILE, Source, SourceFile};
+use crate::repository::{self, Directory, Listing, MAX_FILE, Source, SourceFile, is_of_repository, next_object};
 
 /// Lists a directory of at most `files` files where there is one of that name, else the revision of the repository that holds
 /// `formulas`.
@@ -22,11 +22,11 @@ pub fn list(name: &str, formulas: &Path, files: usize) -> anyhow::Result<Listing
     }
     let revision = format!("{name}^{{commit}}");
     let commit = git
-        .text(&["rev-parse", "--verify", "--quiet", "--end-of-options", &revision])
+        .text(&["rev-parse", "--verify", "--end-of-options", &revision])
         .with_context(|| format!("`{name}` is neither a directory nor a revision of {}", formulas.display()))?;
     let prefix = git.text(&["rev-parse", "--show-prefix"])?;
     let files = git.files(commit.trim(), prefix.trim_end_matches('\n'))?;
-    Ok(Listing { revision: Some(commit.trim().chars().take(12).collect()), files, misnamed: Vec::new() })
+    Ok(Listing { revision: Some(commit.trim().chars().take(12).collect()), files, strays: Vec::new() })
 }
 
 struct Git<'a> {
@@ -69,7 +69,7 @@ impl Git<'_> {
         for entry in &entries {
             let content = match entry.size <= MAX_FILE {
                 true => Ok(contents.next().context("git answered fewer files than it listed")?),
-                false => Err("the file is larger than 1 MiB; split it".to_owned()),
+                false => Err(repository::too_large()),
             };
             files.push(SourceFile { path: entry.path.clone(), content });
         }
@@ -93,13 +93,7 @@ impl Git<'_> {
         let mut rest = output.stdout.as_slice();
         let mut contents = Vec::with_capacity(entries.len());
         for _ in entries {
-            // `<object> blob <size>`, the content, a line feed.
-            let end = rest.iter().position(|byte| *byte == b'\n').context("git cat-file broke off")?;
-            let header = String::from_utf8_lossy(&rest[..end]).into_owned();
-            let size: usize = header.rsplit(' ').next().and_then(|size| size.parse().ok()).context(header.clone())?;
-            let content = rest.get(end + 1..end + 1 + size).context("git cat-file broke off")?;
-            contents.push(content.to_vec());
-            rest = rest.get(end + 2 + size..).unwrap_or_default();
+            contents.push(next_object(&mut rest).context("git cat-file broke off")?.to_vec());
         }
         Ok(contents)
     }
@@ -115,8 +109,7 @@ fn entry(line: &str, prefix: &str) -> Option<Entry> {
     let path = path.strip_prefix(prefix)?;
     let mut about = about.split_whitespace();
     let (_, kind, object, size) = (about.next()?, about.next()?, about.next()?, about.next()?);
-    let shown = path.split('/').all(|part| !part.starts_with('.')) && path.matches('/').count() <= 1;
-    (kind == "blob" && shown && path.ends_with(".yaml")).then(|| Entry {
+    (kind == "blob" && is_of_repository(path)).then(|| Entry {
         object: object.to_owned(),
         size: size.parse().unwrap_or(u64::MAX),
         path: path.to_owned(),

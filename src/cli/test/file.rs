@@ -9,6 +9,7 @@ use serde_yaml::Spanned;
 
 use super::expect::{self, Expected};
 use super::values;
+use crate::catalog::unreadable_file;
 use crate::config::yaml::{self, YamlFault};
 use crate::diagnostic::{Diagnostic, Location, nearest, shorten};
 use crate::plan::time::parse_time;
@@ -90,11 +91,7 @@ pub fn read(path: &str, content: &Result<Vec<u8>, String>) -> Result<TestFile, V
         let (line, column) = fault.place.unwrap_or((1, 1));
         vec![error(path, line, column, fault.message, hint)]
     };
-    let bytes = content.as_ref().map_err(|reason| {
-        let fault =
-            error(path, 1, 1, reason.clone(), "put a regular file of at most 1 MiB here, inside the repository");
-        vec![Diagnostic { code: "unreadable_file", ..fault }]
-    })?;
+    let bytes = content.as_ref().map_err(|reason| vec![unreadable_file(path, reason)])?;
     let written: Written = yaml::parse(bytes).map_err(whole)?;
     let mut reader = Reader { path, faults: Vec::new() };
     let now = written.now.as_ref().and_then(|text| reader.time(&text.value, text));
@@ -223,6 +220,9 @@ impl Reader<'_> {
             self.fault(expect, "what is expected is a mapping from formulas to their series", hint);
             return None;
         };
+        if formulas.is_empty() {
+            self.fault(expect, "a test that expects nothing cannot fail", hint);
+        }
         let mut read = BTreeMap::new();
         for (formula, value) in formulas {
             match expect::read(value) {

@@ -221,7 +221,7 @@ fn orphan(path: &str, listing: &Listing) -> Option<Diagnostic> {
     if known().any(|known| known == keyspace) {
         return None;
     }
-    let start = Location { file: path.to_owned(), line: 1, column: 1 };
+    let start = Location::start(path);
     let message = format!("there is no keyspace `{keyspace}`: the name of the file decides which is tested");
     let hint = match nearest(keyspace, known()) {
         Some(nearest) => format!("did you mean `{nearest}`? rename the file to {nearest}.test.yaml"),

@@ -4,7 +4,7 @@ mod expression;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Builder, Spec, start_of};
+use super::{Builder, Spec};
 use crate::catalog::parsed::ParsedFiles;
 use crate::catalog::{ChartValue, Definition, Keyspace, ParameterKind};
 use crate::diagnostic::{Diagnostic, Location};
@@ -21,7 +21,8 @@ pub fn unused_libraries(files: &ParsedFiles, looked_for: &BTreeSet<String>) -> V
     let message = "no keyspace includes this library";
     unused
         .map(|path| {
-            Diagnostic::warning("unused_library", start_of(path), message).with_hint("include it, or remove the file")
+            Diagnostic::warning("unused_library", Location::start(path), message)
+                .with_hint("include it, or remove the file")
         })
         .collect()
 }
