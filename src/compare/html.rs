@@ -1,11 +1,11 @@
-//! A report that stands alone: no script, no outside address; light and dark; readable on a phone.
+//! The report of a comparison.
 
 use std::fmt::Write;
 use std::time::Duration;
 
 use super::outcome::{Difference, Line, Verdict};
-use super::svg::{drawing, time_of};
 use super::{Report, Row, percentile};
+use crate::report::{self, Sides, drawing, escape, time_of};
 
 /// Series of a formula that are drawn, those that differ first.
 const DRAWN: usize = 12;
@@ -13,8 +13,6 @@ const DRAWN: usize = 12;
 const DRAWN_AGREEING: usize = 3;
 /// Differences of a formula that are listed.
 const LISTED: usize = 50;
-
-const STYLE: &str = include_str!("report.css");
 
 /// The report as one HTML document.
 pub fn html(report: &Report) -> String {
@@ -25,11 +23,7 @@ pub fn html(report: &Report) -> String {
         (some, all) => format!("differ in {some} of {all}"),
     };
     let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta name=\"color-scheme\" content=\"light dark\"><title>{left} and {right} {word}</title>\
-         <style>{STYLE}</style></head><body><main>\
-         <h1><span class=\"left\">{left}</span> and <span class=\"right\">{right}</span> {word}</h1>\
+        "<h1><span class=\"left\">{left}</span> and <span class=\"right\">{right}</span> {word}</h1>\
          <p>Compared at {} UTC. The thick line is {left}, the thin one over it {right}.</p>",
         time_of(report.at)
     );
@@ -42,10 +36,9 @@ pub fn html(report: &Report) -> String {
         page.push_str("</ul>");
     }
     for (index, row) in report.rows.iter().enumerate() {
-        section(&mut page, index, row, (&left, &right));
+        section(&mut page, index, row, (report.left, report.right));
     }
-    page.push_str("</main></body></html>\n");
-    page
+    report::page(&format!("{} and {} {word}", report.left, report.right), &page)
 }
 
 fn table(page: &mut String, report: &Report) {
@@ -101,7 +94,8 @@ fn section(page: &mut String, index: usize, row: &Row, names: (&str, &str)) {
         let agreeing = outcome.lines.iter().filter(|line| line.agrees).take(DRAWN_AGREEING);
         let lines: Vec<&Line> = differing.chain(agreeing).take(DRAWN).collect();
         for line in &lines {
-            figure(page, line, &drawing(line, axis, &escape(&line.name)), names);
+            let sides = Sides { left: line.left.as_deref(), right: line.right.as_deref(), worst: line.worst };
+            figure(page, line, &drawing(sides, axis, &line.name), names);
         }
         let more = outcome.lines.len() - lines.len();
         if more > 0 {
@@ -114,8 +108,8 @@ fn section(page: &mut String, index: usize, row: &Row, names: (&str, &str)) {
 
 fn figure(page: &mut String, line: &Line, drawing: &str, (left, right): (&str, &str)) {
     let said = match line {
-        Line { left: None, .. } => format!("missing on {left}"),
-        Line { right: None, .. } => format!("missing on {right}"),
+        Line { left: None, .. } => format!("missing on {}", escape(left)),
+        Line { right: None, .. } => format!("missing on {}", escape(right)),
         Line { agrees: true, .. } => "agrees".to_owned(),
         Line { .. } => "differs".to_owned(),
     };
@@ -127,28 +121,15 @@ fn differences(page: &mut String, differences: &[Difference], (left, right): (&s
     if differences.is_empty() {
         return;
     }
-    let _ = write!(
-        page,
-        "<div class=\"wide\"><table><thead><tr><th>Series</th><th>at (UTC)</th><th>{left}</th><th>{right}</th><th>apart</th></tr>\
-         </thead><tbody>"
-    );
-    for found in differences.iter().take(LISTED) {
+    let row = |found: &Difference| {
         let at = found.timestamp.map_or_else(|| "whole range".to_owned(), time_of);
-        let cells = [at, super::value(&found.left), super::value(&found.right), super::part(found.relative)];
-        let _ = write!(page, "<tr><th>{}</th>", escape(&found.series));
-        for cell in cells {
-            let _ = write!(page, "<td>{}</td>", escape(&cell));
-        }
-        page.push_str("</tr>");
-    }
-    page.push_str("</tbody></table></div>");
+        let (left, right) = (super::value(&found.left), super::value(&found.right));
+        vec![found.series.clone(), at, left, right, super::part(found.relative)]
+    };
+    let header = ["Series", "at (UTC)", left, right, "apart"];
+    page.push_str(&report::table(&header, differences.iter().take(LISTED).map(row)));
 }
 
 fn time(times: &[Duration], percent: usize) -> String {
     percentile(times, percent).map_or_else(String::new, super::millis)
-}
-
-/// A text as HTML shows it, also between quotes.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }

@@ -9,7 +9,6 @@
 mod cases;
 mod html;
 mod outcome;
-mod svg;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -21,10 +20,10 @@ use crate::query::{Answer, QueryError, Request, Service};
 use crate::series::Step;
 use crate::series::agreement::Tolerance;
 
+pub use crate::report::time_of;
 pub use cases::{Case, Cases, Params, find};
 pub use html::html;
 pub use outcome::{Difference, Line, Outcome, Verdict};
-pub use svg::time_of;
 
 /// How often each backend is asked the same, for its times.
 const SAMPLES: usize = 3;

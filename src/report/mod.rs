@@ -1,40 +1,38 @@
-//! Reports that stand alone: one HTML file with charts drawn in it, no script and no outside address.
+//! Reports that stand alone: one HTML file with lines drawn in it, no script and no outside address; light and dark; readable on a
+//! phone.
 
-mod chart;
+mod drawing;
 
-pub use chart::{Line, chart};
+pub use drawing::{Sides, drawing, time_of};
 
-const STYLE: &str = "
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem; padding: 0 1rem; color: #1b1f24; background: #fff }
-h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.5rem; border-top: 1px solid #d0d7de; padding-top: 1rem }
-h3 { font-size: 1rem; margin-bottom: .25rem }
-table { border-collapse: collapse; margin: .75rem 0 } td, th { padding: .25rem .75rem; text-align: left; border-bottom: 1px solid #d0d7de }
-td.number { text-align: right; font-variant-numeric: tabular-nums } code { background: #f2f4f6; padding: .1rem .3rem; border-radius: 3px }
-svg { width: 100%; height: auto } .note { color: #57606a }
-@media (prefers-color-scheme: dark) { body { color: #e6edf3; background: #0d1117 } code { background: #1c2128 } }
-";
+const STYLE: &str = include_str!("style.css");
 
-/// A page: its title and the HTML of its body.
+/// A page: its title, a text, and the HTML of its body.
 pub fn page(title: &str, body: &str) -> String {
     let title = escape(title);
     format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
-         content=\"width=device-width\">\n<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
-         <h1>{title}</h1>\n{body}</body>\n</html>\n"
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta name=\"color-scheme\" content=\"light dark\"><title>{title}</title><style>{STYLE}</style></head>\n\
+         <body><main>\n{body}</main></body></html>\n"
     )
 }
 
-/// A table: its header and its rows, as texts.
-pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let cells = |tag: &str, cells: &mut dyn Iterator<Item = &str>| {
-        cells.map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect::<String>()
+/// A table: its header and its rows, as texts; the first cell of a row names it.
+pub fn table(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let head: String = header.iter().map(|cell| format!("<th>{}</th>", escape(cell))).collect();
+    let row = |cells: Vec<String>| {
+        let cells = cells.iter().enumerate().map(|(index, cell)| match index {
+            0 => format!("<th>{}</th>", escape(cell)),
+            _ => format!("<td>{}</td>", escape(cell)),
+        });
+        format!("<tr>{}</tr>\n", cells.collect::<String>())
     };
-    let head = cells("th", &mut header.iter().copied());
-    let rows = rows.iter().map(|row| format!("<tr>{}</tr>\n", cells("td", &mut row.iter().map(String::as_str))));
-    format!("<table>\n<tr>{head}</tr>\n{}</table>\n", rows.collect::<String>())
+    let rows: String = rows.into_iter().map(row).collect();
+    format!("<div class=\"wide\"><table><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table></div>\n")
 }
 
-/// A text as HTML.
+/// A text as HTML, also between quotes.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {

@@ -10,17 +10,18 @@ use super::Diff;
 use crate::app;
 use crate::catalog::{Catalog, Keyspace};
 use crate::cli::query::WindowArgs;
-use crate::cli::show::{self, Times};
+use crate::cli::show;
 use crate::config::Config;
 use crate::query::{Answer, Backends, QueryError, Request, Service, Summary};
-use crate::report;
+use crate::report::{self, Sides};
+use crate::series::TimeAxis;
 
 /// A formula on both sides.
 pub struct Compared {
     keyspace: String,
     formula: String,
-    from: String,
-    to: String,
+    /// Of what was answered last.
+    axis: Option<TimeAxis>,
     lines: Vec<Lines>,
     /// What kept either side from being answered.
     errors: Vec<String>,
@@ -150,8 +151,7 @@ fn joined(keyspace: &str, formula: &str, old: Asked, new: Asked) -> Compared {
     let mut compared = Compared {
         keyspace: keyspace.to_owned(),
         formula: formula.to_owned(),
-        from: String::new(),
-        to: String::new(),
+        axis: None,
         lines: Vec::new(),
         errors: Vec::new(),
     };
@@ -165,8 +165,7 @@ fn joined(keyspace: &str, formula: &str, old: Asked, new: Asked) -> Compared {
             }
             Some(Ok(answer)) => answer,
         };
-        let times = Times::of(&answer);
-        (compared.from, compared.to) = (times.show(answer.axis.from()), times.show(answer.axis.to()));
+        compared.axis = Some(answer.axis);
         let series = answer.results.into_iter().filter_map(|result| result.outcome.ok()).flat_map(|found| found.series);
         for series in series {
             let summary = match series.summary {
@@ -204,7 +203,9 @@ pub fn write_table(compared: &[Compared], out: &mut impl Write) -> io::Result<()
 /// The page with both lines of every series over one another.
 pub fn report(diff: &Diff, compared: &[Compared]) -> String {
     let mut body = format!(
-        "<p class=\"note\">{} → {}: summaries over the range, and both lines: the old one, and the new one dashed.</p>\n",
+        "<h1>What the change of formulas does</h1>\n\
+         <p>{} → {}: summaries over the range; the thick line is <span class=\"left\">old</span>, the thin one over it \
+         <span class=\"right\">new</span>.</p>\n",
         report::escape(&diff.base.revision),
         report::escape(&diff.head.revision)
     );
@@ -218,15 +219,14 @@ pub fn report(diff: &Diff, compared: &[Compared]) -> String {
         if formula.lines.is_empty() {
             continue;
         }
-        body.push_str(&report::table(&HEADER, &formula.lines.iter().map(Lines::row).collect::<Vec<_>>()));
+        body.push_str(&report::table(&HEADER, formula.lines.iter().map(Lines::row)));
         for line in &formula.lines {
-            body.push_str(&format!("<h3>{}</h3>\n", report::escape(&line.tags)));
-            let sides = [("old", &line.old), ("new", &line.new)];
-            let lines = sides.iter().map(|(label, side)| report::Line {
-                label,
-                values: side.as_ref().map_or(&[][..], |side| side.values.as_slice()),
-            });
-            body.push_str(&report::chart(&lines.collect::<Vec<_>>(), &formula.from, &formula.to));
+            let name = report::escape(&line.tags);
+            let [left, right] = [&line.old, &line.new].map(|side| side.as_ref().map(|side| side.values.as_slice()));
+            let sides = Sides { left, right, worst: None };
+            let drawing = formula.axis.as_ref().map(|axis| report::drawing(sides, axis, &line.tags));
+            let drawing = drawing.filter(|drawing| !drawing.is_empty()).unwrap_or_else(|| "no data".to_owned());
+            body.push_str(&format!("<figure><figcaption><b>{name}</b></figcaption>{drawing}</figure>\n"));
         }
     }
     report::page("What the change of formulas does", &body)

@@ -1,10 +1,10 @@
-//! Both lines of a series over one another, as an inline drawing.
+//! The two sides of a series over one another, as SVG: the left one thick, the right one thin over it.
 
 use std::fmt::Write;
 
 use jiff::Timestamp;
 
-use super::outcome::Line;
+use super::escape;
 use crate::series::TimeAxis;
 
 const WIDTH: f64 = 720.0;
@@ -16,6 +16,17 @@ const BOTTOM: f64 = 26.0;
 /// Where a value, and a time, is marked on the edges.
 const MARKS: [f64; 3] = [0.0, 0.5, 1.0];
 
+/// A series on two sides, a value for each bucket; a value that is not finite is a gap.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sides<'a> {
+    /// Its values on the left; `None`: it is missing there.
+    pub left: Option<&'a [f64]>,
+    /// Its values on the right.
+    pub right: Option<&'a [f64]>,
+    /// The bucket that is marked.
+    pub worst: Option<usize>,
+}
+
 /// Where values and times are drawn.
 struct Scale {
     from: i64,
@@ -25,8 +36,8 @@ struct Scale {
 }
 
 impl Scale {
-    fn of(line: &Line, axis: &TimeAxis) -> Option<Scale> {
-        let values = line.left.iter().chain(&line.right).flatten().copied().filter(|value| value.is_finite());
+    fn of(sides: Sides<'_>, axis: &TimeAxis) -> Option<Scale> {
+        let values = sides.left.into_iter().chain(sides.right).flatten().copied().filter(|value| value.is_finite());
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
         if low > high {
             return None;
@@ -43,28 +54,31 @@ impl Scale {
 
     fn y(&self, value: f64) -> f64 {
         // Halves keep the span of two huge values finite.
-        let part = (value / 2.0 - self.low / 2.0) / (self.high / 2.0 - self.low / 2.0);
+        let span = self.high / 2.0 - self.low / 2.0;
+        // The least floats have no half.
+        let part = if span > 0.0 { (value / 2.0 - self.low / 2.0) / span } else { 0.5 };
         HEIGHT - BOTTOM - part * (HEIGHT - TOP - BOTTOM)
     }
 }
 
-/// The drawing of one series; empty where it has no value. Names are of the caller, who has escaped them.
-pub fn drawing(line: &Line, axis: &TimeAxis, label: &str) -> String {
-    let Some(scale) = Scale::of(line, axis) else { return String::new() };
+/// The drawing of one series; empty where it has no value.
+pub fn drawing(sides: Sides<'_>, axis: &TimeAxis, label: &str) -> String {
+    let Some(scale) = Scale::of(sides, axis) else { return String::new() };
+    let label = escape(label);
     let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{label}\">");
     edges(&mut svg, &scale);
-    for (class, values) in [("left", &line.left), ("right", &line.right)] {
+    for (class, values) in [("left", sides.left), ("right", sides.right)] {
         if let Some(values) = values {
             path(&mut svg, class, values, axis, &scale);
         }
     }
-    if let Some(worst) = line.worst
+    if let Some(worst) = sides.worst
         && let Some(start) = axis.starts().get(worst)
     {
         let x = scale.x(*start);
         let _ =
             write!(svg, "<line class=\"worst\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{}\"/>", HEIGHT - BOTTOM);
-        for values in [&line.left, &line.right].into_iter().flatten() {
+        for values in [sides.left, sides.right].into_iter().flatten() {
             if let Some(value) = values.get(worst).filter(|value| value.is_finite()) {
                 let _ = write!(svg, "<circle class=\"worst\" cx=\"{x:.1}\" cy=\"{:.1}\" r=\"5\"/>", scale.y(*value));
             }
@@ -157,15 +171,24 @@ mod tests {
     #[test]
     fn a_drawing_holds_both_lines_their_gaps_and_the_worst_place() {
         let axis = TimeAxis::covering(0, 300_000, "1m".parse().unwrap(), &TimeZone::UTC, 10).unwrap();
-        let left = vec![1.0, 2.0, f64::NAN, 4.0, f64::NAN];
-        let right = vec![1.0, 2.0, 3.0, 5.0, f64::INFINITY];
-        let line = Line { name: String::new(), left: Some(left), right: Some(right), agrees: false, worst: Some(2) };
-        let svg = drawing(&line, &axis, "a");
+        let left = [1.0, 2.0, f64::NAN, 4.0, f64::NAN];
+        let right = [1.0, 2.0, 3.0, 5.0, f64::INFINITY];
+        let sides = Sides { left: Some(&left), right: Some(&right), worst: Some(2) };
+        let svg = drawing(sides, &axis, "<a&\"");
         assert_eq!((svg.matches("<path").count(), svg.matches("class=\"worst\"").count()), (2, 2), "{svg}");
         assert_eq!(svg.matches("<circle class=\"left\"").count(), 1, "a value alone is a dot");
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
-        let empty = Line { left: Some(vec![f64::NAN; 5]), right: None, ..line };
-        assert_eq!(drawing(&empty, &axis, "a"), "");
+        assert!(svg.contains("&lt;a&amp;&quot;") && !svg.contains("<a&"), "{svg}");
+        assert_eq!(drawing(Sides { left: Some(&[f64::NAN; 5]), ..Sides::default() }, &axis, "a"), "");
+    }
+
+    #[test]
+    fn extremes_have_a_place() {
+        let axis = TimeAxis::covering(0, 120_000, "1m".parse().unwrap(), &TimeZone::UTC, 10).unwrap();
+        for values in [[5.0; 2], [f64::MIN, f64::MAX], [0.0, 5e-324], [1e300; 2]] {
+            let svg = drawing(Sides { left: Some(&values), ..Sides::default() }, &axis, "a");
+            assert!(svg.contains("<path") && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+        }
     }
 
     #[test]
