@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::operand::Operand;
 use crate::formula::Function;
-use crate::series::column::any_null;
+use crate::series::column::{any_null, wide};
 
 /// One series from several: `sum_by`, `avg_by`, `min_by`, `max_by`, `count_by`. Buckets from `past` on have not begun, and are
 /// not counted.
@@ -51,12 +51,14 @@ impl Folded {
     fn add(&mut self, member: &[f64], f: impl Fn(f64, f64) -> f64) {
         let nothing = self.nothing;
         match self.count(member) {
-            true => self.values.iter_mut().zip(member).for_each(|(folded, value)| *folded = f(*folded, *value)),
-            false => {
+            true => {
+                wide(|| self.values.iter_mut().zip(member).for_each(|(folded, value)| *folded = f(*folded, *value)));
+            }
+            false => wide(|| {
                 for (folded, value) in self.values.iter_mut().zip(member) {
                     *folded = f(*folded, if value.is_nan() { nothing } else { *value });
                 }
-            }
+            }),
         }
     }
 

@@ -3,6 +3,7 @@
 //! A null is NaN on both sides. Every result is a finite number or null, so that a null stays one through all that follows.
 
 use crate::formula::{BinaryOp, UnaryOp};
+use crate::series::column::wide;
 
 /// What is computed of one operand; null for a null.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,10 +69,12 @@ pub fn zip(kernel: Zip, a: &[f64], b: &[f64], out: &mut [f64], made: &mut Vec<us
 
 /// `if`: null where the condition is.
 pub fn choose(condition: &[f64], a: &[f64], b: &[f64], out: &mut [f64]) {
-    for (((condition, a), b), out) in condition.iter().zip(a).zip(b).zip(out) {
-        let chosen = if *condition != 0.0 { *a } else { *b };
-        *out = if condition.is_nan() { f64::NAN } else { chosen };
-    }
+    wide(|| {
+        for (((condition, a), b), out) in condition.iter().zip(a).zip(b).zip(out) {
+            let chosen = if *condition != 0.0 { *a } else { *b };
+            *out = if condition.is_nan() { f64::NAN } else { chosen };
+        }
+    });
 }
 
 fn binary(op: BinaryOp, a: &[f64], b: &[f64], out: &mut [f64], made: &mut Vec<usize>) {
@@ -100,9 +103,11 @@ fn truth(is: bool) -> f64 {
 
 /// What gives a number for all numbers, and deals with nulls itself.
 fn total(a: &[f64], b: &[f64], out: &mut [f64], f: impl Fn(f64, f64) -> f64) {
-    for ((a, b), out) in a.iter().zip(b).zip(out) {
-        *out = f(*a, *b);
-    }
+    wide(|| {
+        for ((a, b), out) in a.iter().zip(b).zip(out) {
+            *out = f(*a, *b);
+        }
+    });
 }
 
 /// What gives a number for all numbers, and might for a NaN.
@@ -113,11 +118,14 @@ fn guarded(a: &[f64], b: &[f64], out: &mut [f64], f: impl Fn(f64, f64) -> f64) {
 /// What gives a number or, where that is too great, an infinity for all numbers, and NaN for a NaN: nulls of the operands
 /// are no reason to look closer.
 fn overflowing(a: &[f64], b: &[f64], out: &mut [f64], made: &mut Vec<usize>, f: impl Fn(f64, f64) -> f64) {
-    let mut infinite = 0;
-    for ((a, b), out) in a.iter().zip(b).zip(&mut *out) {
-        *out = f(*a, *b);
-        infinite |= u64::from(out.abs() == f64::INFINITY);
-    }
+    let infinite = wide(|| {
+        let mut infinite = 0;
+        for ((a, b), out) in a.iter().zip(b).zip(&mut *out) {
+            *out = f(*a, *b);
+            infinite |= u64::from(out.abs() == f64::INFINITY);
+        }
+        infinite
+    });
     if infinite != 0 {
         settle(a, b, out, made);
     }
@@ -127,11 +135,14 @@ fn overflowing(a: &[f64], b: &[f64], out: &mut [f64], made: &mut Vec<usize>, f: 
 fn partial(a: &[f64], b: &[f64], out: &mut [f64], made: &mut Vec<usize>, f: impl Fn(f64, f64) -> f64) {
     // Bits of which none but the sign's is set for a number; those of all values are gathered without a comparison, so that
     // the loop is short vector instructions.
-    let mut odd = 0;
-    for ((a, b), out) in a.iter().zip(b).zip(&mut *out) {
-        *out = f(*a, *b);
-        odd |= (*out * 0.0).to_bits();
-    }
+    let odd = wide(|| {
+        let mut odd = 0;
+        for ((a, b), out) in a.iter().zip(b).zip(&mut *out) {
+            *out = f(*a, *b);
+            odd |= (*out * 0.0).to_bits();
+        }
+        odd
+    });
     if odd << 1 != 0 {
         settle(a, b, out, made);
     }

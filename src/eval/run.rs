@@ -11,7 +11,7 @@ use super::standing::Found;
 use super::tree::{Scratch, Tree};
 use super::{Chosen, Evaluated, Evaluation, Extent, Frame, Input, NodeId, Op, Program, across, window};
 use crate::formula::Function;
-use crate::series::column::any_null;
+use crate::series::column::{any_null, wide};
 use crate::series::{Column, Fill, TimeAxis};
 
 /// Runs a program.
@@ -277,8 +277,13 @@ fn filled(column: Option<&Arc<Column>>, len: usize, fill: Fill, past: usize) -> 
         return Operand::Column(Arc::clone(column));
     }
     let mut column = Column::clone(column);
-    let mut previous = f64::NAN;
     let Column { values, undefined } = &mut column;
+    let past = past.min(values.len());
+    if fill == Fill::Zero && undefined.is_none() {
+        wide(|| values[..past].iter_mut().for_each(|value| *value = if value.is_nan() { 0.0 } else { *value }));
+        return Operand::Column(Arc::new(column));
+    }
+    let mut previous = f64::NAN;
     for (index, value) in values.iter_mut().enumerate() {
         let overflowed = undefined.as_ref().is_some_and(|marks| marks[index]);
         if !value.is_nan() {

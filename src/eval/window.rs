@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::Frame;
 use super::operand::Operand;
 use crate::formula::Function;
-use crate::series::column::any_null;
+use crate::series::column::{any_null, wide};
 
 /// Trailing windows of `width` buckets that include their last one. The operand has `width - 1` buckets more in front. A
 /// bucket from `past` on has not begun: its window would be a part of one.
@@ -38,17 +38,19 @@ fn sums(values: &[f64], width: usize, mean: bool) -> Vec<f64> {
     if !any_null(values) {
         let mut sums = added(values);
         if mean {
-            sums.iter_mut().for_each(|sum| *sum /= width as f64);
+            wide(|| sums.iter_mut().for_each(|sum| *sum /= width as f64));
         }
         return sums;
     }
-    let zeros: Vec<f64> = values.iter().map(|value| if value.is_nan() { 0.0 } else { *value }).collect();
-    let ones: Vec<f64> = values.iter().map(|value| if value.is_nan() { 0.0 } else { 1.0 }).collect();
+    let zeros: Vec<f64> = wide(|| values.iter().map(|value| if value.is_nan() { 0.0 } else { *value }).collect());
+    let ones: Vec<f64> = wide(|| values.iter().map(|value| if value.is_nan() { 0.0 } else { 1.0 }).collect());
     let (mut sums, counts) = (added(&zeros), added(&ones));
-    for (sum, count) in sums.iter_mut().zip(counts) {
-        let found = if mean { *sum / count } else { *sum };
-        *sum = if count == 0.0 { f64::NAN } else { found };
-    }
+    wide(|| {
+        for (sum, count) in sums.iter_mut().zip(&counts) {
+            let found = if mean { *sum / count } else { *sum };
+            *sum = if *count == 0.0 { f64::NAN } else { found };
+        }
+    });
     sums
 }
 
@@ -92,7 +94,8 @@ fn joined(values: Cow<'_, [f64]>, width: usize, join: impl Fn(f64, f64) -> f64) 
         let doubled = (part * 2 <= width).then(|| {
             let mut doubled = std::mem::take(&mut spare);
             doubled.clear();
-            doubled.extend(parts.iter().zip(&parts[part..]).map(|(first, second)| join(*first, *second)));
+            let pairs = parts.iter().zip(&parts[part..]);
+            wide(|| doubled.extend(pairs.map(|(first, second)| join(*first, *second))));
             Cow::Owned(doubled)
         });
         if width & part != 0 {
@@ -101,7 +104,7 @@ fn joined(values: Cow<'_, [f64]>, width: usize, join: impl Fn(f64, f64) -> f64) 
                 found.truncate(len);
             } else {
                 let next = &parts[joined..joined + len];
-                found.iter_mut().zip(next).for_each(|(found, next)| *found = join(*found, *next));
+                wide(|| found.iter_mut().zip(next).for_each(|(found, next)| *found = join(*found, *next)));
             }
             joined += part;
         }

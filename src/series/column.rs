@@ -1,5 +1,7 @@
 //! A column: the values of one series on a time axis, with its nulls.
 
+use pulp::Arch;
+
 /// One value for each bucket of an axis. A null is NaN in `values`; no value is infinite. Where `undefined` is present, it
 /// is as long as `values`, and a true entry says that the null there came from a result that was not finite (or was made
 /// from one), not from missing data.
@@ -57,5 +59,11 @@ pub fn any_null(values: &[f64]) -> bool {
 const TOGETHER: usize = 64;
 
 fn any(values: &[f64], is: impl Fn(f64) -> bool) -> bool {
-    values.chunks(TOGETHER).any(|values| values.iter().fold(false, |any, value| any | is(*value)))
+    wide(|| values.chunks(TOGETHER).any(|values| values.iter().fold(false, |any, value| any | is(*value))))
+}
+
+/// Runs a loop with the widest vectors that the processor has, not only with those that all of its kind have. Its results are the
+/// same: nothing is contracted or reordered.
+pub fn wide<R>(work: impl FnOnce() -> R) -> R {
+    Arch::new().dispatch(work)
 }
