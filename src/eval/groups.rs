@@ -65,6 +65,13 @@ impl<'p> Groups<'p> {
         self.ways.get(&(self.of_nodes[from], self.of_nodes[to])).map_or(&[], |way| way)
     }
 
+    /// The group of a node that stands for a group of another node, which has fewer tags, where none of its parts is a series:
+    /// the one without the other tags, which is the same whatever else a request asks for.
+    pub fn stand_in(&self, from: usize, to: usize, group: u32) -> Option<u32> {
+        let (space, own) = (self.of(from), self.of(to));
+        space.number(&with_value(space.tags, own.tags, &own.keys[group as usize], &Arc::from("")))
+    }
+
     /// The groups of a node that are parts of a group of another node, which has fewer tags; ascending.
     pub fn members(&self, from: usize, to: usize, group: u32) -> &[u32] {
         let members = self.members.get(&(self.of_nodes[from], self.of_nodes[to]));
@@ -161,16 +168,9 @@ fn look<'p>(program: &'p Program, node: &'p Node) -> Option<Look<'p>> {
 
 /// Adds the keys of its operand that a function across series looks at. True: there were new ones.
 fn ask((tags, own, value): &Look<'_>, universes: &mut Universes<'_>) -> bool {
-    let Some(to_own) = projection(tags, own) else { return false };
     let known = &universes[tags];
-    let covered: BTreeSet<Key> = match value {
-        Some(_) => BTreeSet::new(),
-        // A group of which the operand has no series is worth what one without the other tags would be.
-        None => known.iter().map(|key| project(key, &to_own)).collect(),
-    };
     let missing = Arc::from("");
-    let wanted = universes[own].iter().filter(|key| !covered.contains(*key));
-    let wanted = wanted.map(|key| with_value(tags, own, key, value.unwrap_or(&missing)));
+    let wanted = universes[own].iter().map(|key| with_value(tags, own, key, value.unwrap_or(&missing)));
     let new: Vec<Key> = wanted.filter(|key| !known.contains(key)).collect();
     for (other, keys) in universes.iter_mut() {
         if let Some(projection) = projection(tags, other) {

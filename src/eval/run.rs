@@ -168,7 +168,7 @@ impl Run<'_> {
         let own: Vec<u32> =
             members.iter().copied().filter(|member| self.found.get(operand, *member).is_own()).collect();
         match own.is_empty() && function != Function::CountBy {
-            true => members.first().copied().into_iter().collect(),
+            true => self.groups.stand_in(operand.0 as usize, index, group).into_iter().collect(),
             false => own,
         }
     }

@@ -143,17 +143,17 @@ impl Found<'_> {
 
     /// A group without a series of its own is worth what the operand gives there.
     fn fold(&self, function: Function, index: usize, operand: NodeId, count: usize) -> Vec<Standing> {
-        let mut standings: Vec<Option<Standing>> = vec![None; count];
-        let way = self.groups.way(operand.0 as usize, index);
-        for (standing, group) in self.of[operand.0 as usize].groups.iter().zip(way) {
-            let folded = &mut standings[*group as usize];
-            match (standing, &folded) {
-                (Standing::Own, _) => *folded = Some(Standing::Own),
-                (other, None) => *folded = Some(other.clone()),
-                _ => {}
-            }
+        let from = operand.0 as usize;
+        let mut is_own = vec![false; count];
+        for (standing, group) in self.of[from].groups.iter().zip(self.groups.way(from, index)) {
+            is_own[*group as usize] |= standing.is_own();
         }
-        standings.into_iter().map(|standing| standing.unwrap_or_else(|| lacks(function.name()))).collect()
+        let stand_in = |group: usize| match self.groups.stand_in(from, index, group as u32) {
+            Some(member) => self.get(operand, member).clone(),
+            None => lacks(function.name()),
+        };
+        let standing = |(group, is_own): (usize, bool)| if is_own { Standing::Own } else { stand_in(group) };
+        is_own.into_iter().enumerate().map(standing).collect()
     }
 
     /// The group of its operand that a group of a `baseline` is.

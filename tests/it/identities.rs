@@ -110,3 +110,30 @@ proptest! {
         runtime.block_on(hold(points.collect()))?;
     }
 }
+
+#[tokio::test]
+async fn what_stands_for_a_missing_group_does_not_depend_on_what_else_is_asked() {
+    let keyspace = "
+metrics:
+  w: { series: w, group_by: [a] }
+  x: { series: x, group_by: [a, b] }
+  y: { series: y, group_by: [b] }
+  u: { series: u, group_by: [a, b] }
+formulas: { f: 'w + avg_by(x + y, \"a\")', g: u }
+";
+    let points = [
+        point("w", "a=z", 0, 1.0),
+        point("x", "a=q,b=v", 0, 10.0),
+        point("y", "b=v", 0, 5.0),
+        // `g` alone has this group.
+        point("u", "a=z,b=v", 0, 7.0),
+    ];
+    let service = embedded(&[("k.yaml", keyspace)], &points, 60_000).await;
+    let request = |formulas: &[&str]| json!({ "formulas": formulas, "from": 0, "to": 60_000, "step": "1m" });
+    let alone = ask(&service, "k", request(&["f"])).await.unwrap();
+    let batch = ask(&service, "k", request(&["f", "g"])).await.unwrap();
+    assert_eq!(alone["results"][0], batch["results"][0]);
+    let series = &alone["results"][0]["series"];
+    assert_eq!((&series[0]["tags"]["a"], &series[0]["values"]), (&json!("q"), &json!([15])));
+    assert_eq!((&series[1]["tags"]["a"], &series[1]["values"]), (&json!("z"), &json!([1])));
+}
