@@ -61,7 +61,8 @@ fn of_argument(function: Function, argument: &Expr, expected: Argument) -> Optio
     let (right, wanted) = match (expected, &argument.kind) {
         (Argument::Value, kind) => (!matches!(kind, ExprKind::Text(_)), "a value, not a string"),
         (Argument::Window, _) => {
-            (literal.is_some_and(|text| text.parse::<Step>().is_ok()), "a duration in quotes, such as \"1h\"")
+            let is_step = literal.is_some_and(|text| text.parse::<Step>().is_ok());
+            (is_step, "a duration in quotes, a whole number from 1 and s, m, h, d or w")
         }
         (Argument::TagName, _) => (literal.is_some_and(|text| !text.is_empty()), "the name of a tag in quotes"),
         (Argument::Text, kind) => (matches!(kind, ExprKind::Text(_)), "a text in quotes"),
