@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::{Args, ValueEnum};
 use report::Lines;
 
@@ -18,12 +18,12 @@ use crate::app;
 use crate::catalog::{self, Catalog};
 use crate::config::{Config, Flags};
 use crate::diagnostic::{self, Diagnostic, Severity};
-use crate::repository::{Directory, Location, Source, keyspace_of};
+use crate::repository::{Location, Source, keyspace_of};
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// The directory of keyspace files [default: what the configuration names]
-    directory: Option<PathBuf>,
+    /// The directory of keyspace files, or git+URL#ref:folder [default: what the configuration names]
+    directory: Option<String>,
     /// How findings are written
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -140,19 +140,18 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// The directory that is named, else the configured repository. The configuration is read in both cases, so that a wrong
+    /// The repository that is named, else the configured one. The configuration is read in both cases, so that a wrong
     /// `--backend` or operator's file is told.
-    pub fn open(flags: &Flags, named: Option<&Path>) -> anyhow::Result<Checked> {
-        let config = app::read_config(flags)?;
-        let source: Arc<dyn Source> = match named {
-            Some(directory) => Arc::new(Directory::new(directory, config.repository.files)),
-            None => app::source(&config),
+    pub fn open(flags: &Flags, named: Option<&str>) -> anyhow::Result<Checked> {
+        let mut config = app::read_config(flags)?;
+        if let Some(named) = named {
+            config.formulas = Location::parse(named).map_err(|fault| anyhow!("{named}: {fault}"))?;
+            config.demo = false;
+        }
+        let directory = match &config.formulas {
+            Location::Directory(directory) => Some(directory.clone()).filter(|path| named.is_some() || path.is_dir()),
+            Location::Git(_) => None,
         };
-        let directory = match (named, &config.formulas) {
-            (Some(directory), _) => Some(directory.to_owned()),
-            (None, Location::Directory(directory)) => Some(directory.clone()).filter(|directory| directory.is_dir()),
-            (None, Location::Git(_)) => None,
-        };
-        Ok(Checked { config, source, directory })
+        Ok(Checked { source: app::source(&config), config, directory })
     }
 }

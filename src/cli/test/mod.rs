@@ -9,7 +9,7 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -36,8 +36,8 @@ const BATCH: usize = 10_000;
 
 #[derive(Debug, Args)]
 pub struct TestArgs {
-    /// The directory of keyspace files [default: what the configuration names]
-    directory: Option<PathBuf>,
+    /// The directory of keyspace files, or git+URL#ref:folder [default: what the configuration names]
+    directory: Option<String>,
     /// Only tests whose name or file holds this text
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,

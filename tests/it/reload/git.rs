@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use tokio::time::Duration;
@@ -30,7 +31,9 @@ impl Remote {
     }
 
     fn write(&self, path: &str, text: &str) {
-        fs::write(self.work().join("formulas").join(path), text).unwrap();
+        let path = self.work().join("formulas").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
     }
 
     /// Commits everything and pushes it; the commit.
@@ -144,4 +147,22 @@ fn a_branch_a_tag_a_commit_and_a_folder_can_be_named() {
     held.list().unwrap();
     std::thread::sleep(Duration::from_millis(1));
     assert_eq!(held.read("shop.yaml").unwrap().content, Ok(good(1).into_bytes()));
+}
+
+#[test]
+fn check_takes_what_serve_takes() {
+    let remote = Remote::new();
+    remote.write("shop.yaml", &good(1));
+    remote.write("team/deep/shop.yaml", &good(1));
+    remote.push(&[]);
+    let named = format!("git+file://{}#main:formulas", remote.folder.path().join("remote.git").display());
+    let check = |place: &str| {
+        let told = Command::new(env!("CARGO_BIN_EXE_tsdb-ws")).args(["check", place]).output().unwrap();
+        (told.status.code(), String::from_utf8(told.stdout).unwrap(), String::from_utf8(told.stderr).unwrap())
+    };
+    let (status, told, _) = check(&named);
+    assert!(status == Some(0) && told.contains("1 sound keyspace(s)"), "{told}");
+    assert!(told.contains("warning[nested_file]: `team/deep/shop.yaml` is not read"), "{told}");
+    let (status, _, told) = check("git+ftp://example.com/x");
+    assert!(status == Some(2) && told.contains("git+https://"), "{told}");
 }
