@@ -80,7 +80,7 @@ pub fn changes(before: Option<&Keyspace>, after: Option<&Keyspace>) -> Changes {
             }
             (Some(was), Some(is)) => {
                 let Some((before, after)) = before.zip(after) else { continue };
-                if own(before, was, &old, &new) != own(after, is, &new, &old) {
+                if own((before, &old), was, after) != own((after, &new), is, before) {
                     let mut changed = changed(was, is, &old, &new);
                     changed.parameters = changed_parameters((before, was), (after, is));
                     changes.changed.push(changed);
@@ -163,8 +163,21 @@ fn below<'a>(keyspace: &'a Keyspace, name: &str) -> BTreeSet<&'a str> {
 /// The meaning of each definition of a keyspace.
 #[derive(Default)]
 struct Meanings {
-    whole: BTreeMap<String, Hash>,
-    all: BTreeSet<[u8; 32]>,
+    whole: BTreeMap<String, Meaning>,
+}
+
+/// What a definition or a part of one means.
+#[derive(Clone, PartialEq)]
+struct Meaning {
+    hash: Hash,
+    /// Where it is a sum or a product: what is added up or multiplied, however that is nested.
+    chain: Option<(BinaryOp, Vec<Hash>)>,
+}
+
+impl Meaning {
+    fn of(text: &str) -> Meaning {
+        Meaning { hash: blake3::hash(text.as_bytes()), chain: None }
+    }
 }
 
 impl Meanings {
@@ -176,32 +189,31 @@ impl Meanings {
             }
         }
         for formula in units::in_order(keyspace) {
-            let of = |name: &str| whole.get(name).map_or_else(String::new, |hash| hash.to_hex().to_string());
-            let hash = of_formula(keyspace, formula, &of);
-            whole.insert(formula.name.clone(), hash);
+            let of = |name: &str| whole.get(name).cloned().unwrap_or_else(|| Meaning::of(""));
+            let meaning = of_formula(keyspace, formula, &of);
+            whole.insert(formula.name.clone(), meaning);
         }
-        let all = whole.values().map(|hash| *hash.as_bytes()).collect();
-        Meanings { whole, all }
+        Meanings { whole }
     }
 }
 
-/// The meaning of a formula by itself: a reference to a formula that changed is its name, so that only the other changes count.
-fn own(keyspace: &Keyspace, formula: &Formula, side: &Meanings, other: &Meanings) -> Hash {
-    let of = |name: &str| match (keyspace.definitions.get(name), side.whole.get(name)) {
-        (Some(Definition::Formula(_)), Some(hash)) if !other.all.contains(hash.as_bytes()) => name.to_owned(),
-        (_, Some(hash)) => hash.to_hex().to_string(),
-        (_, None) => String::new(),
+/// The meaning of a formula by itself: a reference to a formula that both sides have is its name, so that only the other changes
+/// count.
+fn own((keyspace, side): (&Keyspace, &Meanings), formula: &Formula, other: &Keyspace) -> Meaning {
+    let of = |name: &str| match self::formula(keyspace, name).and(self::formula(other, name)) {
+        Some(_) => Meaning::of(&format!("name {name}")),
+        None => side.whole.get(name).cloned().unwrap_or_else(|| Meaning::of("")),
     };
     of_formula(keyspace, formula, &of)
 }
 
-fn of_metric(keyspace: &Keyspace, metric: &Metric) -> Hash {
+fn of_metric(keyspace: &Keyspace, metric: &Metric) -> Meaning {
     let bound = metric.bound.as_ref();
     let text = |template: &Template| text_of(keyspace, template, bound);
     let tags: BTreeMap<&String, BTreeSet<String>> =
         metric.tags.iter().map(|(tag, values)| (tag, values.iter().map(text).collect())).collect();
     let read = (text(&metric.series), tags, &metric.group_by, metric.kind, metric.aggregate, metric.fill);
-    blake3::hash(format!("metric {read:?} {} {:?}", metric.approximate, metric.backends).as_bytes())
+    Meaning::of(&format!("metric {read:?} {} {:?}", metric.approximate, metric.backends))
 }
 
 /// A text with the parameters that the request completes, and what those are without it.
@@ -232,41 +244,52 @@ fn window(function: Function, argument: &Expr) -> Option<String> {
     Some(format!("window {} {}", length.is_calendar(), length.nominal_millis()))
 }
 
-fn of_formula(keyspace: &Keyspace, formula: &Formula, of: &impl Fn(&str) -> String) -> Hash {
-    formula.expr.fold(|expr, operands: Vec<Hash>| {
-        let token = token(keyspace, formula, expr, &operands, of);
-        // A definition that is another name for one other means the same.
-        let same = token.strip_prefix("ref ").and_then(|hex| Hash::from_hex(hex).ok());
-        same.unwrap_or_else(|| blake3::hash(token.as_bytes()))
-    })
-}
-
-/// What a node's meaning is the hash of.
-fn token(
-    keyspace: &Keyspace,
-    formula: &Formula,
-    expr: &Expr,
-    operands: &[Hash],
-    of: &impl Fn(&str) -> String,
-) -> String {
-    let mut operands: Vec<String> = operands.iter().map(|hash| hash.to_hex().to_string()).collect();
-    match &expr.kind {
-        ExprKind::Number(number) => format!("number {:x}", number.to_bits()),
-        ExprKind::Null => "null".to_owned(),
-        ExprKind::Text(template) => format!("text {}", text_of(keyspace, template, formula.bound.as_ref())),
+fn of_formula(keyspace: &Keyspace, formula: &Formula, of: &impl Fn(&str) -> Meaning) -> Meaning {
+    formula.expr.fold(|expr, operands: Vec<Meaning>| match &expr.kind {
         ExprKind::Name(template) => {
             let names = compile::names_of(expr, formula, &keyspace.parameters);
             match names.as_slice() {
-                [name] if template.as_literal().is_some() || formula.bound.is_some() => format!("ref {}", of(name)),
+                // A definition that is another name for one other means the same.
+                [name] if template.as_literal().is_some() || formula.bound.is_some() => of(name),
                 names => {
-                    let values: Vec<String> = names.iter().map(|name| of(name)).collect();
-                    format!("choice {} {values:?}", text_of(keyspace, template, formula.bound.as_ref()))
+                    let values: Vec<String> = names.iter().map(|name| of(name).hash.to_hex().to_string()).collect();
+                    Meaning::of(&format!("choice {} {values:?}", text_of(keyspace, template, formula.bound.as_ref())))
                 }
             }
         }
-        ExprKind::Unary(op, _) => format!("{op:?} {}", operands.concat()),
+        ExprKind::Binary(op @ (BinaryOp::Add | BinaryOp::Mul), ..) => chained(*op, operands),
+        kind => Meaning::of(&token(keyspace, formula, kind, operands)),
+    })
+}
+
+/// A sum or a product: its operands in any order and nesting.
+fn chained(op: BinaryOp, operands: Vec<Meaning>) -> Meaning {
+    let parts = operands.into_iter().flat_map(|operand| match operand.chain {
+        Some((other, parts)) if other == op => parts,
+        _ => vec![operand.hash],
+    });
+    let mut parts: Vec<Hash> = parts.collect();
+    parts.sort_unstable_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(op.as_str().as_bytes());
+    for part in &parts {
+        hasher.update(part.as_bytes());
+    }
+    Meaning { hash: hasher.finalize(), chain: Some((op, parts)) }
+}
+
+/// What the meaning of any other node is the hash of.
+fn token(keyspace: &Keyspace, formula: &Formula, kind: &ExprKind, operands: Vec<Meaning>) -> String {
+    let mut operands: Vec<String> = operands.iter().map(|operand| operand.hash.to_hex().to_string()).collect();
+    match kind {
+        ExprKind::Number(number) => format!("number {:x}", number.to_bits()),
+        ExprKind::Null => "null".to_owned(),
+        ExprKind::Text(template) | ExprKind::Name(template) => {
+            format!("text {}", text_of(keyspace, template, formula.bound.as_ref()))
+        }
+        ExprKind::Unary(op, _) => format!("{op:?} {operands:?}"),
         ExprKind::Binary(op, ..) => {
-            use BinaryOp::{Add, And, Eq, Ge, Gt, Le, Lt, Mul, Ne, Or};
+            use BinaryOp::{And, Eq, Ge, Gt, Le, Lt, Ne, Or};
             // `a > b` is `b < a`.
             let (op, turned) = match op {
                 Gt => (Lt, true),
@@ -276,7 +299,7 @@ fn token(
             if turned {
                 operands.reverse();
             }
-            if matches!(op, Add | Mul | Eq | Ne | And | Or) {
+            if matches!(op, Eq | Ne | And | Or) {
                 operands.sort();
             }
             format!("{op:?} {operands:?}")

@@ -158,6 +158,47 @@ fn a_history_of_ten_commits_names_exactly_what_changed_and_what_that_reaches() {
 }
 
 #[test]
+fn what_is_as_it_was_is_reached_and_how_a_sum_is_written_does_not_matter() {
+    let place = tempfile::tempdir().unwrap();
+    let metrics = "metrics: { a: { series: s.a, group_by: [x] }, b: { series: s.b, group_by: [x] } }\n";
+    let told = |before: &str, after: &str| -> Value {
+        for (folder, formulas) in [("old", before), ("new", after)] {
+            std::fs::create_dir_all(place.path().join(folder)).unwrap();
+            let text = format!("{metrics}formulas: {{ {formulas} }}\n");
+            std::fs::write(place.path().join(folder).join("k.yaml"), text).unwrap();
+        }
+        let run = Command::new(env!("CARGO_BIN_EXE_tsdb-ws"))
+            .args(["diff", "old", "new", "--format", "json"])
+            .current_dir(place.path())
+            .output()
+            .unwrap();
+        let told: Value = serde_json::from_slice(&run.stdout).unwrap_or_else(|_| panic!("{run:?}"));
+        told["keyspaces"]["k"].clone()
+    };
+    // A formula that is another name for a metric changes alone, also where its new or old meaning is found elsewhere.
+    for (before, after) in [("a", "b"), ("a", "a * 2"), ("a / b", "a")] {
+        let others = "y: z + 1, w: y * 2";
+        let changes = told(&format!("z: {before}, {others}"), &format!("z: {after}, {others}"));
+        assert_eq!((names(&changes["changed"]), names(&changes["reached"])), (vec!["z"], vec!["w", "y"]), "{changes}");
+    }
+    for (before, after) in [
+        ("f: a * b * 2", "f: 2 * b * a"),
+        ("f: a + (b + 1)", "f: (a + b) + 1"),
+        ("p: a + b, f: p + 1", "p: b + a, f: 1 + b + a"),
+        ("p: a + b, f: p + 1", "f: 1 + b + a"),
+        ("f: a * (b + 1)", "f: (1 + b) * a"),
+    ] {
+        let changes = told(before, after);
+        assert_eq!((names(&changes["changed"]), names(&changes["reached"])), (vec![], vec![]), "{before} → {after}");
+    }
+    for (before, after) in
+        [("f: a - b - 1", "f: a - (b - 1)"), ("f: a * b + 1", "f: a * (b + 1)"), ("f: a + a", "f: a")]
+    {
+        assert_eq!(names(&told(before, after)["changed"]), ["f"], "{before} → {after}");
+    }
+}
+
+#[test]
 fn both_sides_are_shown_over_real_data_in_a_page_that_stands_alone() {
     let place = tempfile::tempdir().unwrap();
     for (folder, expr) in [("old", "customers / visitors"), ("new", "visitors / customers")] {
