@@ -28,8 +28,9 @@ use jiff::tz::TimeZone;
 use regex::Regex;
 use yaml::Place;
 
-use crate::diagnostic::{Diagnostic, Location};
+use crate::diagnostic::{Diagnostic, Location, Severity};
 use crate::formula::{Expr, Template};
+use crate::repository;
 use crate::series::{Aggregate, Fill, Kind, Step};
 
 /// The JSON schema of keyspace files, for editors.
@@ -44,6 +45,15 @@ pub struct Catalog {
     pub keyspaces: BTreeMap<String, Arc<Keyspace>>,
     /// All errors and warnings of the repository, by file and place.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Catalog {
+    /// Whether a keyspace is not served because its files have errors.
+    pub fn is_broken(&self, keyspace: &str) -> bool {
+        let of_it = |found: &&Diagnostic| repository::keyspace_of(&found.location.file) == Some(keyspace);
+        let mut errors = self.diagnostics.iter().filter(|found| found.severity == Severity::Error);
+        !self.keyspaces.contains_key(keyspace) && errors.any(|found| of_it(&found))
+    }
 }
 
 /// A tenant: its parameters, metrics and formulas.

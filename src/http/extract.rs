@@ -17,11 +17,11 @@ impl FromRequestParts<Arc<Shared>> for KeyspaceName {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<KeyspaceName, Problem> {
         let name = path_parameter(parts, "keyspace").await?;
-        if shared.service.catalog.snapshot().keyspaces.contains_key(&name) {
+        let catalog = shared.service.catalog.snapshot();
+        if catalog.keyspaces.contains_key(&name) {
             return Ok(KeyspaceName(name));
         }
-        let shown = name.chars().take(80).collect();
-        Err(QueryError::UnknownKeyspace(shown).into())
+        Err(QueryError::not_served(&name, &catalog).into())
     }
 }
 

@@ -207,7 +207,7 @@ impl Problem {
 impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Problem {
         let fault = match &error {
-            QueryError::UnknownKeyspace(_) => Fault::UnknownKeyspace,
+            QueryError::UnknownKeyspace(_) | QueryError::BrokenKeyspace(_) => Fault::UnknownKeyspace,
             QueryError::Input(_) => Fault::InvalidRequest,
             QueryError::LimitExceeded(_) => Fault::LimitExceeded,
             QueryError::RateLimited { .. } => Fault::RateLimited,

@@ -18,6 +18,7 @@ pub use crate::plan::{Entry, FormulaError, Formulas, InputError, LimitExceeded, 
 use std::time::Duration;
 
 use crate::backend::BackendError;
+use crate::catalog::Catalog;
 use crate::series::TimeAxis;
 
 /// A whole answer, ready to be encoded.
@@ -68,6 +69,9 @@ pub enum QueryError {
     /// No keyspace of that name is served.
     #[error("there is no keyspace `{0}`")]
     UnknownKeyspace(String),
+    /// The files of a keyspace have errors, and it never was served.
+    #[error("the keyspace `{0}` is not served, for its files have errors; `tsdb-ws check` shows them")]
+    BrokenKeyspace(String),
     /// Fields that are wrong.
     #[error("the request has {} wrong field(s)", .0.len())]
     Input(Vec<InputError>),
@@ -94,6 +98,17 @@ pub enum QueryError {
     /// The request's deadline passed.
     #[error("the request took longer than its deadline of {} ms", .0.as_millis())]
     Deadline(Duration),
+}
+
+impl QueryError {
+    /// What is said of a keyspace that is not served.
+    pub fn not_served(keyspace: &str, catalog: &Catalog) -> QueryError {
+        let shown = keyspace.chars().take(80).collect();
+        match catalog.is_broken(keyspace) {
+            true => QueryError::BrokenKeyspace(shown),
+            false => QueryError::UnknownKeyspace(shown),
+        }
+    }
 }
 
 impl From<PlanError> for QueryError {

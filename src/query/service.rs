@@ -110,6 +110,7 @@ impl Service {
 
     /// Puts another setup in place. Requests under way keep the one that they began with.
     pub fn replace(&self, setup: Setup) {
+        self.shadow.keep_to(&setup);
         self.setup.store(Arc::new(setup));
     }
 
@@ -172,12 +173,12 @@ impl Service {
     }
 
     fn snapshot(&self, keyspace: &str) -> Result<Snapshot, QueryError> {
-        let unknown = || QueryError::UnknownKeyspace(keyspace.chars().take(80).collect());
         let (catalog, setup) = {
             let _both = self.both.read().unwrap_or_else(PoisonError::into_inner);
             (self.catalog.snapshot(), self.setup())
         };
-        let keyspace = catalog.keyspaces.get(keyspace).cloned().ok_or_else(unknown)?;
+        let served = catalog.keyspaces.get(keyspace).cloned();
+        let keyspace = served.ok_or_else(|| QueryError::not_served(keyspace, &catalog))?;
         let backend_name = setup.config.backend_of(&keyspace.name);
         let backend = setup.backends.get(&backend_name).cloned().ok_or_else(|| {
             let reason = "it is not configured; name its address in the operator's file".to_owned();

@@ -242,3 +242,32 @@ async fn a_shadow_that_hangs_costs_its_deadline_and_gives_its_place_back() {
     world.ask().await;
     assert_eq!(world.reads("dropped"), Some(1));
 }
+
+#[tokio::test]
+async fn a_shadow_that_hangs_blinds_no_other_and_a_reload_frees_its_queue() {
+    let world = World::new(|_| {}).await;
+    let limits = ShadowLimits { queue: 5, concurrency: 1, deadline: Duration::from_secs(3_600), values: 1_000_000 };
+    let well = Double::holding("prometheus", &points()).await;
+    let setup = world.service.setup();
+    let mut backends = setup.backends.clone();
+    backends.insert(BackendName::Prometheus, well.clone() as _);
+    world.service.replace(Setup { config: Config { shadow_limits: limits, ..setup.config.clone() }, backends });
+    world.shadow.fares(Health::Hangs);
+    for _ in 0..4 {
+        world.ask().await;
+    }
+    while world.shadow.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.service.shadow.report()["waiting"], json!(3));
+    // A reload that changes nothing of it keeps what waits; one that names another shadow does not, and that one is asked at once.
+    world.configure(|_| {});
+    assert_eq!(world.service.shadow.report()["waiting"], json!(3));
+    world.configure(|config| config.shadow = Some(BackendName::Prometheus));
+    let report = world.service.shadow.report();
+    assert_eq!((&report["waiting"], &report["under_way"]), (&json!(0), &json!(1)), "{report}");
+    assert_eq!(world.reads("dropped"), Some(3));
+    world.ask().await;
+    world.report(1).await;
+    assert_eq!((well.calls(), world.formula("ratio", "agrees")), (1, Some(1)));
+}

@@ -46,6 +46,34 @@ fn a_file_for_promtool_becomes_blocks_with_every_point() {
     assert_eq!(sums, [(28_521.0, 3_472.0), (28_515.0, 3_387.0)], "{}", &dump[..dump.len().min(500)]);
 }
 
+#[test]
+fn points_that_it_refuses_are_named_and_the_rest_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = jiff::Timestamp::now();
+    let name = unique().replace('.', "_");
+    let lines = format!("series,timestamp,value\n{name},1,1\n{name},abc,1\n{name},{now},5\n");
+    std::fs::write(folder.path().join("points.csv"), lines).unwrap();
+    let load = Command::new(env!("CARGO_BIN_EXE_tsdb-ws"))
+        .args(["load", "points.csv", "--backend", "prometheus", "--prometheus-url", &address("prometheus")])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let (out, told) = (String::from_utf8(load.stdout).unwrap(), String::from_utf8(load.stderr).unwrap());
+    assert_eq!(load.status.code(), Some(1), "{told}");
+    assert!(out.contains("1 point(s) stored, 2 line(s) refused"), "{out}{told}");
+    assert!(told.contains("points.csv:2: prometheus failed: ") && told.contains("points.csv:3: "), "{told}");
+}
+
+#[tokio::test]
+async fn a_server_that_answers_something_else_is_not_well() {
+    // M3DB knows the query, and not the path that is read.
+    for other in ["kairosdb", "elasticsearch", "m3db"] {
+        let health = Prometheus::new(&address(other), Duration::from_secs(5)).unwrap().check_health().await;
+        assert!(health.is_err(), "{other}");
+    }
+    assert!(backend().check_health().await.is_ok());
+}
+
 #[tokio::test]
 async fn every_case_equals_the_reference() {
     conformance::run_written_at_once(&backend(), &unique()).await;

@@ -441,6 +441,13 @@ impl Backend for Elasticsearch {
 
     async fn check_health(&self) -> Result<(), BackendError> {
         let reply = self.client.get(HEALTH).await?;
-        if reply.is_success() { Ok(()) } else { Err(self.failed(reply.words())) }
+        if !reply.is_success() {
+            return Err(self.failed(reply.words()));
+        }
+        // What answers 200 to everything is another server.
+        match serde_json::from_slice::<serde_json::Value>(&reply.body) {
+            Ok(health) if health["status"].is_string() => Ok(()),
+            _ => Err(self.failed(format!("what answers at {HEALTH} is no Elasticsearch; mend its address"))),
+        }
     }
 }

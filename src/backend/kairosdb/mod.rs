@@ -221,6 +221,11 @@ impl Backend for KairosDb {
 
     async fn check_health(&self) -> Result<(), BackendError> {
         let reply = self.client.get(HEALTH).await?;
-        if reply.is_success() { Ok(()) } else { Err(self.failed(reply.words())) }
+        match reply.status {
+            204 => Ok(()),
+            // Whatever answers 200 to everything is another server.
+            200 => Err(self.failed(format!("what answers at {HEALTH} is no KairosDB; mend its address"))),
+            _ => Err(self.failed(reply.words())),
+        }
     }
 }

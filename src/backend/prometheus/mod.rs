@@ -90,6 +90,10 @@ impl Server for Prometheus {
     async fn check_health(&self) -> Result<(), BackendError> {
         // Not its own path for that, which others that speak its API do not have.
         let reply = self.remote.client().get("/api/v1/query?query=vector(1)").await?;
-        if reply.is_success() { Ok(()) } else { Err(self.remote.error(&reply)) }
+        if !reply.is_success() {
+            return Err(self.remote.error(&reply));
+        }
+        // What is read is read elsewhere, which others that answer this may not have.
+        self.remote.check_read().await
     }
 }

@@ -1,7 +1,8 @@
 //! The shadow: after an answer has gone, the same read goes to a second database, and the two are compared.
 //!
-//! - [`Shadow`] is the queue: bounded, so that a shadow that is slow, hangs or fails costs users nothing; what is over its limits
-//!   is dropped and counted;
+//! - [`Shadow`] has a queue for each database: bounded, so that a shadow that is slow, hangs or fails costs users nothing, nor
+//!   other shadows anything; what is over its limits is dropped and counted, and so is what waits for a shadow that is none any
+//!   more;
 //! - `read` sends one read and compares it, `difference` compares the frames of one selection;
 //! - `report` keeps the last differences, each with the request that shows it.
 //!
@@ -11,7 +12,7 @@ mod difference;
 mod read;
 mod report;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -20,9 +21,9 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::Request;
-use super::service::Snapshot;
+use super::service::{Setup, Snapshot};
 use crate::backend::{Selected, SelectionFrame};
-use crate::config::ShadowLimits;
+use crate::config::{BackendName, ShadowLimits};
 use crate::telemetry::{Metrics, ShadowOutcome};
 use report::Report;
 
@@ -40,11 +41,17 @@ struct Started {
 
 #[derive(Default)]
 struct State {
+    queues: BTreeMap<BackendName, Queue>,
+    report: Report,
+}
+
+/// The reads of one database.
+#[derive(Default)]
+struct Queue {
     waiting: VecDeque<Job>,
     /// Values kept by what waits and what is under way.
     values: usize,
     under_way: usize,
-    report: Report,
 }
 
 /// One read to be done again and compared.
@@ -95,7 +102,8 @@ impl Shadow {
     /// What operators are shown: what waits, what was compared, and the last differences.
     pub fn report(&self) -> Value {
         let state = self.lock();
-        state.report.to_json(state.waiting.len(), state.under_way)
+        let sum = |of: fn(&Queue) -> usize| state.queues.values().map(of).sum();
+        state.report.to_json(sum(|queue| queue.waiting.len()), sum(|queue| queue.under_way))
     }
 
     /// The read to be begun once the answer to a request has gone; nothing where its keyspace has no shadow, or where too many
@@ -114,7 +122,7 @@ impl Shadow {
         if selected.frames.is_empty() {
             return ShadowRead::default();
         }
-        if !self.lock().has_room(values, &limits) {
+        if !self.lock().queue(shadow.backend_name).has_room(values, &limits) {
             self.dropped(&shadow);
             return ShadowRead::default();
         }
@@ -127,18 +135,33 @@ impl Shadow {
     fn offer(self: Arc<Self>, job: Job) {
         let Some(started) = self.started.get() else { return };
         let limits = job.primary.setup.config.shadow_limits;
+        let backend = job.shadow.backend_name;
         let mut state = self.lock();
-        if !state.has_room(job.values, &limits) {
+        let queue = state.queue(backend);
+        if !queue.has_room(job.values, &limits) {
             drop(state);
             return self.dropped(&job.shadow);
         }
-        state.values += job.values;
-        state.waiting.push_back(job);
-        if state.under_way < limits.concurrency {
-            state.under_way += 1;
+        queue.values += job.values;
+        queue.waiting.push_back(job);
+        if queue.under_way < limits.concurrency {
+            queue.under_way += 1;
             drop(state);
-            started.runtime.spawn(work(Arc::clone(&self)));
+            started.runtime.spawn(work(Arc::clone(&self), backend));
         }
+    }
+
+    /// Drops what waits for a database that is not the shadow of its keyspace any more.
+    pub(super) fn keep_to(&self, setup: &Setup) {
+        let mut left = Vec::new();
+        for queue in self.lock().queues.values_mut() {
+            let (kept, gone) = std::mem::take(&mut queue.waiting).into_iter().partition(|job| job.is_of(setup));
+            queue.waiting = kept;
+            let gone: VecDeque<Job> = gone;
+            queue.values -= gone.iter().map(|job| job.values).sum::<usize>();
+            left.extend(gone);
+        }
+        left.iter().for_each(|job| self.dropped(&job.shadow));
     }
 
     fn dropped(&self, shadow: &Snapshot) {
@@ -153,15 +176,30 @@ impl Shadow {
     }
 }
 
+impl Job {
+    /// Whether its shadow is still the one that a setup names.
+    fn is_of(&self, setup: &Setup) -> bool {
+        let name = self.shadow.backend_name;
+        setup.config.shadow_of(&self.shadow.keyspace.name) == Some(name)
+            && setup.backends.get(&name).is_some_and(|backend| Arc::ptr_eq(backend, &self.shadow.backend))
+    }
+}
+
 impl State {
+    fn queue(&mut self, backend: BackendName) -> &mut Queue {
+        self.queues.entry(backend).or_default()
+    }
+}
+
+impl Queue {
     fn has_room(&self, values: usize, limits: &ShadowLimits) -> bool {
         self.waiting.len() < limits.queue && self.values.saturating_add(values) <= limits.values
     }
 }
 
-/// Works until nothing waits any more.
-async fn work(shadow: Arc<Shadow>) {
-    let mut place = Place { shadow: &shadow, values: 0, given_up: false };
+/// Works until nothing waits for a database any more.
+async fn work(shadow: Arc<Shadow>, backend: BackendName) {
+    let mut place = Place { shadow: &shadow, backend, values: 0, given_up: false };
     while let Some(job) = place.next() {
         let found = read::run(&job).await;
         if let Some(started) = shadow.started.get() {
@@ -174,6 +212,7 @@ async fn work(shadow: Arc<Shadow>) {
 /// A place among those who work, given back when its holder ends, also by a panic.
 struct Place<'a> {
     shadow: &'a Shadow,
+    backend: BackendName,
     /// Those of the read under way.
     values: usize,
     given_up: bool,
@@ -182,15 +221,16 @@ struct Place<'a> {
 impl Place<'_> {
     fn next(&mut self) -> Option<Job> {
         let mut state = self.shadow.lock();
-        state.values = state.values.saturating_sub(std::mem::take(&mut self.values));
-        match state.waiting.pop_front() {
+        let queue = state.queue(self.backend);
+        queue.values = queue.values.saturating_sub(std::mem::take(&mut self.values));
+        match queue.waiting.pop_front() {
             Some(job) => {
                 self.values = job.values;
                 Some(job)
             }
             // Under the same lock, so that no read comes in between for which nobody would work.
             None => {
-                state.under_way -= 1;
+                queue.under_way -= 1;
                 self.given_up = true;
                 None
             }
@@ -202,8 +242,9 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         if !self.given_up {
             let mut state = self.shadow.lock();
-            state.under_way -= 1;
-            state.values = state.values.saturating_sub(self.values);
+            let queue = state.queue(self.backend);
+            queue.under_way -= 1;
+            queue.values = queue.values.saturating_sub(self.values);
         }
     }
 }
