@@ -34,6 +34,14 @@ pub async fn run(backend: &dyn Backend, prefix: &str) {
     let cases: Vec<(&str, ValuesQuery, Range<i64>, Vec<&str>)> = vec![
         ("all", query(&one, "user.id", &[]), all.clone(), hostile.to_vec()),
         ("a wide range", query(&one, "user.id", &[]), t - 50_000 * MINUTE..t + MINUTE, vec!["*"]),
+        ("weeks, to its first instant", query(&one, "user.id", &[]), t - 40_000 * MINUTE + 7..t + 1, vec!["*"]),
+        (
+            "weeks, from its last instant",
+            query(&one, "user.id", &[]),
+            t + 9 * MINUTE..t + 40_000 * MINUTE + 7,
+            vec![".*"],
+        ),
+        ("weeks, and nothing", query(&one, "user.id", &[]), t + 20 * MINUTE + 1..t + 40_000 * MINUTE, vec![]),
         ("its first instant", query(&one, "user.id", &[]), t + MINUTE..t + 2 * MINUTE, vec!["\"}"]),
         ("one instant later", query(&one, "user.id", &[]), t + MINUTE + 1..t + 2 * MINUTE + 1, vec!["a|b"]),
         (

@@ -215,14 +215,12 @@ impl Remote {
             // A tag that no stored series can have has no values.
             let Ok(label) = self.dialect.names.label(&query.tag) else { continue };
             let Ok(source) = Source::new(&self.dialect, &query.series, &query.filter) else { continue };
-            let Some((text, at)) = values::query(&self.dialect, &source, &range) else { continue };
-            let seconds = format!("{}.{:03}", at.div_euclid(1000), at.rem_euclid(1000));
-            let timeout = format!("{}ms", self.timeout.as_millis());
-            let form: String = form_urlencoded::Serializer::new(String::new())
-                .extend_pairs([("query", &text), ("time", &seconds), ("timeout", &timeout)])
-                .finish();
-            let reply = self.well(self.client.post(values::PATH, &self.form_headers(), form).await?)?;
-            values.extend(values::values(&reply.body, &source, &label).map_err(|reason| self.failed(reason))?);
+            for values::Query { path, mut form } in values::queries(&self.dialect, &source, &range) {
+                form.push(("timeout", format!("{}ms", self.timeout.as_millis())));
+                let form: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+                let reply = self.well(self.client.post(path, &self.form_headers(), form).await?)?;
+                values.extend(values::values(&reply.body, &source, &label).map_err(|reason| self.failed(reason))?);
+            }
         }
         values.remove("");
         let truncated = values.len() > limit;
@@ -276,6 +274,18 @@ impl Remote {
             missing.extend(write::missing(&reply.body, series).map_err(|reason| self.failed(reason))?);
         }
         Ok(WriteRequest { series: missing })
+    }
+
+    /// Makes sure that it can be read: asks for nothing, which has an answer without results.
+    ///
+    /// # Errors
+    /// What answers that is no remote read.
+    pub async fn check_read(&self) -> Result<(), BackendError> {
+        let reply = self.well(self.read(&message::ReadRequest { queries: Vec::new() }).await?)?;
+        let path = self.dialect.read_path;
+        decode::results(&reply.body, 0)
+            .map(drop)
+            .map_err(|_| self.failed(format!("what answers at {path} is no remote read; mend its address")))
     }
 
     /// What an answer that is no success comes to.
