@@ -92,14 +92,17 @@ pub async fn run(flags: &Flags, args: &CompareArgs, out: &mut impl Write) -> any
         complain(&format!("tsdb-ws: {formula} was not compared: {reason}"));
     }
     broken.iter().for_each(|name| complain(&format!("tsdb-ws: the keyspace {name} has errors and was not compared")));
-    if report.rows.is_empty() {
-        complain("tsdb-ws: there was nothing to compare");
+    let compared_any = report.differs() || report.rows.iter().any(|row| row.outcome.compared > 0);
+    if !compared_any {
+        complain("tsdb-ws: there was nothing to compare: no formula has data on either side in that range");
     }
     if let Some(path) = &args.report {
         std::fs::write(path, compare::html(&report)).with_context(|| format!("cannot write {}", path.display()))?;
         writeln!(out, "report: {}", path.display())?;
     }
-    Ok(Status::of_findings(report.differs() || !broken.is_empty()))
+    // Whoever asks before a switch must not take what could not be compared for what is equal.
+    let is_whole = compared_any && report.left_out.is_empty() && broken.is_empty();
+    Ok(Status::of_findings(report.differs() || !is_whole))
 }
 
 fn backend(flag: &str, name: &str) -> anyhow::Result<BackendName> {
@@ -109,6 +112,10 @@ fn backend(flag: &str, name: &str) -> anyhow::Result<BackendName> {
 
 /// A service that reads from one backend only. Its clock stands still, so that both are asked for the same range.
 async fn side(config: &Config, name: BackendName, catalog: &Catalog, now: i64) -> anyhow::Result<Side> {
+    // An empty store would be made, and all would differ from it.
+    if name == BackendName::Embedded && !config.store.exists() {
+        bail!("there is no store {}; mend --store, or `load` something into it first", config.store.display());
+    }
     let backend = app::open_backend(config, name)?;
     match tokio::time::timeout(PATIENCE, backend.check_health()).await {
         Ok(health) => health.with_context(|| format!("{} cannot be compared", name.as_str()))?,

@@ -103,7 +103,8 @@ impl Lexer<'_> {
             }
         }
         if let Some(open) = self.open.last() {
-            return Err(syntax(open.at..open.at + 1, "this parenthesis is not closed").hint("add a `)`"));
+            return Err(syntax(open.at..open.at + 1, "this parenthesis is not closed")
+                .hint("add a `)`, or quote the expression: between `{` and `}` YAML ends it at a comma"));
         }
         if !self.operand {
             let end = self.text.trim_end().len();

@@ -1,7 +1,8 @@
 //! Files of points → a backend.
 //!
 //! A thread reads lines and parses them (`lines`, `parse`); batches of points go through a short queue to the backend, so that
-//! reading and writing overlap and memory stays bounded whatever the file's length.
+//! reading and writing overlap and memory stays bounded whatever the file's length. A batch of which the backend refuses
+//! something is sifted by halves, so that the rest is stored and what is refused is named.
 
 mod lines;
 mod parse;
@@ -9,11 +10,12 @@ mod parse;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::sync::mpsc;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, BackendError};
 use crate::series::Point;
 use parse::PointReader;
 
@@ -21,6 +23,10 @@ use parse::PointReader;
 const BATCH: usize = 5_000;
 /// Faults that are named; the others are counted.
 const NAMED_FAULTS: usize = 1_000;
+/// Of a batch a backend may refuse so many points; more are a fault of the file as a whole, such as points that are all too old.
+const MAX_REFUSED: usize = 100;
+/// For so long is it found out which those are.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a load came to.
 #[derive(Debug, Clone, Default)]
@@ -76,17 +82,67 @@ pub async fn load_into(
         .name("load".to_owned())
         .spawn(move || Reading::new(sender, shift).run(input, format))?;
     let mut stored = 0;
+    let mut refused = Vec::new();
     while let Some(message) = batches.recv().await {
         match message {
-            Message::Batch { points, bytes } => {
-                take(&points).await.with_context(|| format!("after {stored} points"))?;
-                stored += points.len() as u64;
+            Message::Batch { points, lines, bytes } => {
+                let before = refused.len();
+                if let Err(fault) = take(&points).await {
+                    let sifted = sift(&points, fault, &mut take).await;
+                    let sifted = sifted.with_context(|| format!("after {stored} points"))?;
+                    refused.extend(sifted.into_iter().map(|(place, reason)| (lines[place], reason)));
+                }
+                stored += (points.len() - (refused.len() - before)) as u64;
                 progress(bytes, stored);
             }
-            Message::End(report) => return Ok(Report { stored, ..report.context("cannot read the file")? }),
+            Message::End(report) => {
+                let mut report = Report { stored, ..report.context("cannot read the file")? };
+                report.refused += refused.len() as u64;
+                report.faults.extend(refused);
+                report.faults.sort_by_key(|(line, _)| *line);
+                return Ok(report);
+            }
         }
     }
     anyhow::bail!("the reading thread ended before the file did")
+}
+
+/// Stores what can be stored of points that a backend did not take as a whole, and finds those that it refuses: their places and
+/// why.
+///
+/// # Errors
+/// The first fault, where it is none of the points, or of too many of them to be those of single lines.
+async fn sift(
+    points: &[Point],
+    fault: anyhow::Error,
+    take: &mut impl AsyncFnMut(&[Point]) -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<(usize, String)>> {
+    // A server that is away or does not answer refuses nothing.
+    let is_refusal = |fault: &anyhow::Error| matches!(fault.downcast_ref(), Some(BackendError::Failed { .. }));
+    if !is_refusal(&fault) {
+        return Err(fault);
+    }
+    let begun = Instant::now();
+    let mut refused = Vec::new();
+    let mut pending = vec![(0..points.len(), fault.to_string())];
+    while let Some((range, reason)) = pending.pop() {
+        if range.len() == 1 {
+            refused.push((range.start, reason));
+        } else {
+            let middle = range.start + range.len() / 2;
+            for half in [middle..range.end, range.start..middle] {
+                match take(&points[half.clone()]).await {
+                    Ok(()) => {}
+                    Err(fault) if is_refusal(&fault) => pending.push((half, fault.to_string())),
+                    Err(fault) => return Err(fault),
+                }
+            }
+        }
+        if refused.len() + pending.len() > MAX_REFUSED || begun.elapsed() > PATIENCE {
+            return Err(fault);
+        }
+    }
+    Ok(refused)
 }
 
 /// The greatest timestamp of a file's good lines, for [`shift_to`].
@@ -111,6 +167,8 @@ pub fn shift_to(now: i64, last: i64) -> i64 {
 enum Message {
     Batch {
         points: Vec<Point>,
+        /// The line of each.
+        lines: Vec<u64>,
         /// Read so far.
         bytes: u64,
     },
@@ -124,6 +182,8 @@ struct Reading {
     shift: i64,
     report: Report,
     points: Vec<Point>,
+    /// The line of each.
+    lines: Vec<u64>,
     /// Hashes of the series seen: names and tags of millions of them would take too much room.
     seen: HashSet<u64>,
     hasher: RandomState,
@@ -139,6 +199,7 @@ impl Reading {
             shift,
             report: Report::default(),
             points: Vec::with_capacity(BATCH),
+            lines: Vec::with_capacity(BATCH),
             seen: HashSet::new(),
             hasher: RandomState::new(),
         }
@@ -153,7 +214,10 @@ impl Reading {
                 Err(error) => break Err(error),
             };
             match parsed.and_then(|point| self.shifted(point)) {
-                Ok(point) => self.points.push(point),
+                Ok(point) => {
+                    self.points.push(point);
+                    self.lines.push(number);
+                }
                 Err(reason) => self.refuse(number, reason),
             }
             if self.points.len() == BATCH && self.send(reader.bytes()).is_err() {
@@ -184,6 +248,7 @@ impl Reading {
         for point in &points {
             self.seen.insert(self.hasher.hash_one((&point.series, &point.tags)));
         }
-        self.sender.blocking_send(Message::Batch { points, bytes }).map_err(|_| Closed)
+        let lines = std::mem::replace(&mut self.lines, Vec::with_capacity(BATCH));
+        self.sender.blocking_send(Message::Batch { points, lines, bytes }).map_err(|_| Closed)
     }
 }

@@ -13,7 +13,7 @@ use indexmap::IndexSet;
 
 use super::bindings::{Bindings, Bound, missing};
 use super::frame::Frames;
-use super::{CheckedParams, Context, FormulaError, PlannedFormula};
+use super::{CheckedParams, Context, FormulaError, OverLimit, PlannedFormula};
 use crate::backend::{Selection, elasticsearch};
 use crate::catalog::{Definition, Formula, Metric, ParameterValue};
 use crate::eval::{FrameId, Node, NodeId, Op, Program};
@@ -32,6 +32,8 @@ pub struct Lowering<'a> {
     program: Program,
     node_ids: HashMap<(NodeKey, FrameId), NodeId, RandomState>,
     selections: IndexSet<Selection, RandomState>,
+    /// The buckets of all selections, as if each had one group.
+    cells: usize,
     /// The nodes of definitions, as long as entries have the same parameters.
     known: HashMap<(&'a str, FrameId), NodeId, RandomState>,
     /// The parameters of the entry before.
@@ -100,6 +102,7 @@ impl<'a> Lowering<'a> {
             program: Program::default(),
             node_ids: HashMap::default(),
             selections: IndexSet::default(),
+            cells: 0,
             known: HashMap::default(),
             given: None,
         }
@@ -354,12 +357,31 @@ impl<'a> Lowering<'a> {
         if let Some(node) = self.known.get(&name) {
             return Ok(*node);
         }
-        let (input, _) = self.selections.insert_full(self.selection(metric, bindings, frame)?);
+        let (input, is_new) = self.selections.insert_full(self.selection(metric, bindings, frame)?);
+        if is_new {
+            self.cells = self.cells.saturating_add(self.frames.get(frame).axis.len());
+            self.check_cells()?;
+        }
         let label: Arc<str> = metric.name.as_str().into();
         let key = NodeKey::Input(input, metric.fill, Arc::clone(&label));
         let node = self.intern(key, Op::Input { input, fill: metric.fill, label }, Arc::clone(&metric.group_by), frame);
         self.known.insert(name, node);
         Ok(node)
+    }
+
+    /// Offsets of offsets read as many ranges, each within its own limit.
+    fn check_cells(&self) -> Result<(), FormulaError> {
+        let maximum = super::most_cells(self.context.limits);
+        if self.cells <= maximum {
+            return Ok(());
+        }
+        let detail = format!(
+            "the request reads {} buckets of one series each, and at most {maximum}, four times the limit `answer_points`; ask \
+             for a shorter range, a greater step, or fewer offsets",
+            self.cells
+        );
+        let (value, maximum) = (self.cells as u64, maximum as u64);
+        Err(FormulaError::over(OverLimit { limit: "answer_points", value, maximum }, detail))
     }
 
     fn selection(
@@ -489,22 +511,28 @@ pub(super) fn tag_values(
 
 /// Refuses a stored series that the operator does not let the keyspace read.
 pub(super) fn refuse_forbidden(allow: Option<&[String]>, series: &str) -> Result<(), FormulaError> {
-    match allow {
-        Some(patterns) if !patterns.iter().any(|pattern| crate::series::pattern::matches(pattern, series)) => {
-            let detail = format!(
-                "the keyspace may not read the stored series `{series}`; the operator's `allow` lists what it may"
-            );
-            Err(FormulaError::new("series_not_allowed", detail))
-        }
-        _ => Ok(()),
+    if is_allowed(allow, series) {
+        return Ok(());
     }
+    let detail =
+        format!("the keyspace may not read the stored series `{series}`; the operator's `allow` lists what it may");
+    Err(FormulaError::new("series_not_allowed", detail))
+}
+
+fn is_allowed(allow: Option<&[String]>, name: &str) -> bool {
+    allow.is_none_or(|patterns| patterns.iter().any(|pattern| crate::series::pattern::matches(pattern, name)))
 }
 
 /// Refuses documents of an index that the operator does not let the keyspace read.
 pub(super) fn refuse_forbidden_index(context: &Context<'_>, metric: &Metric) -> Result<(), FormulaError> {
     match metric.index.as_deref().filter(|_| context.backend == elasticsearch::NAME) {
-        Some(index) => refuse_forbidden(context.allow, index),
-        None => Ok(()),
+        Some(index) if !is_allowed(context.allow, index) => {
+            let detail = format!(
+                "the keyspace may not read documents of the index `{index}`; the operator's `allow` lists what it may, indices too"
+            );
+            Err(FormulaError::new("series_not_allowed", detail))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -210,14 +210,15 @@ impl Plan {
             selections: self.selections.clone(),
             step: self.step,
             timezone: self.timezone.clone(),
-            limits: SelectLimits {
-                groups: limits.series,
-                // Metrics can be more than the formulas made of them; four times the answer keeps memory bounded.
-                cells: limits.answer_points.saturating_mul(4),
-                raw_points: limits.raw_points,
-            },
+            limits: SelectLimits { groups: limits.series, cells: most_cells(limits), raw_points: limits.raw_points },
         }
     }
+}
+
+/// How many values a request may read. Metrics can be more than the formulas made of them; four times the answer keeps memory
+/// bounded.
+fn most_cells(limits: &Limits) -> usize {
+    limits.answer_points.saturating_mul(4)
 }
 
 fn formula_of<'a>(context: &Context<'a>, name: &str) -> Result<&'a Arc<Formula>, FormulaError> {

@@ -225,6 +225,13 @@ fn compare_agrees_on_equal_data_and_names_what_differs() {
     let page = std::fs::read_to_string(world.path("report.html")).unwrap();
     assert!(page.contains("missing on kairosdb"));
     keep(&world.path("report.html"));
+    // Nothing that was compared is no agreement.
+    let nothing = ["--from", "2001-01-01T00:00:00Z", "--to", "2001-01-01T01:00:00Z", "--step", "1m"];
+    let nothing = world.run(&[&["compare", "--left", "embedded", "--right", "kairosdb"], &nothing[..]].concat());
+    let told = String::from_utf8_lossy(&nothing.stderr).into_owned();
+    assert!(nothing.status.code() == Some(1) && told.contains("there was nothing to compare"), "{told}");
+    let missing = world.run(&["compare", "--left", "embedded", "--right", "kairosdb", "--store", "typo.db"]);
+    assert_eq!((missing.status.code(), world.path("typo.db").exists()), (Some(2), false));
     // A backend that cannot be reached is no difference.
     let unreachable =
         world.run(&["compare", "--left", "embedded", "--right", "m3db", "--m3db-url", "http://127.0.0.1:1"]);

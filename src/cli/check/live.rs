@@ -274,8 +274,9 @@ impl Look<'_> {
         let Some(wanted) = tag.values.as_ref().filter(|wanted| is_whole && !wanted.iter().any(String::is_empty)) else {
             return;
         };
-        if !wanted.iter().any(|value| values.contains(value.as_str())) {
-            let wanted_text = shown(wanted.iter().map(String::as_str));
+        let missing = wanted.iter().map(String::as_str).filter(|value| !values.contains(*value));
+        if missing.clone().next().is_some() {
+            let wanted_text = shown(missing);
             let message = format!(
                 "no stored series `{text}` of {backend} has {wanted_text} for the tag `{}`, which `{}` is filtered by",
                 tag.name, metric.name

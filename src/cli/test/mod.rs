@@ -127,6 +127,7 @@ async fn run_file(
         Err(faults) => return write_broken(path, &faults, tally, out),
     };
     let (TestFile { points, tests }, keyspace) = read;
+    let broken = broken_tests(&tests);
     let name = |test: &Result<Test, BrokenTest>| match test {
         Ok(test) => wanted(&test.name),
         Err(broken) => wanted(&broken.name),
@@ -171,9 +172,13 @@ async fn run_file(
         }
     }
     if let Some((place, text)) = update.and_then(|(place, update)| Some((place, update.finish()?))) {
-        write_updated(path, &place, &text)?;
+        write_updated(path, &place, &text, broken)?;
     }
     Ok(())
+}
+
+fn broken_tests(tests: &[Result<Test, BrokenTest>]) -> usize {
+    tests.iter().filter(|test| test.is_err()).count()
 }
 
 /// Tells what keeps a file or a test from being run, which counts as a failure.
@@ -187,10 +192,10 @@ fn write_broken(what: &str, faults: &[Diagnostic], tally: &mut Tally, out: &mut 
     Ok(())
 }
 
-/// Replaces a test file by its new text, which must still be one.
-fn write_updated(path: &str, place: &Path, text: &str) -> anyhow::Result<()> {
+/// Replaces a test file by its new text, which must still be one, with no more broken tests than it had.
+fn write_updated(path: &str, place: &Path, text: &str, broken: usize) -> anyhow::Result<()> {
     let read = file::read(path, &Ok(text.as_bytes().to_vec()));
-    if read.is_err() || read.is_ok_and(|read| read.tests.iter().any(Result::is_err)) {
+    if read.map_or(true, |read| broken_tests(&read.tests) > broken) {
         bail!("the updated {path} would not be a test file any more, so that it is left alone");
     }
     std::fs::write(place, text).with_context(|| format!("cannot write {}", place.display()))
