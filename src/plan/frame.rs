@@ -14,6 +14,8 @@ use crate::series::{Step, TimeAxis};
 
 /// Different reads of one request at most; offsets of offsets would make ever more.
 const MAX_FRAMES: usize = 500;
+/// All of them together have at most so many times the buckets that one may have.
+const MAX_TOGETHER: usize = 4;
 
 /// The frames of a request; the first is the answer's own.
 pub struct Frames {
@@ -145,6 +147,16 @@ impl Frames {
                 format!("the request reads more than {MAX_FRAMES} different ranges; use fewer offsets and windows");
             return Err(FormulaError::new("limit_exceeded", detail));
         }
+        let maximum = self.max_buckets.saturating_mul(MAX_TOGETHER);
+        let together = self.frames.iter().map(|frame| frame.axis.len()).sum::<usize>() + frame.axis.len();
+        if together > maximum {
+            let detail = format!(
+                "the ranges that it reads have more than {maximum} buckets together, {MAX_TOGETHER} times the limit \
+                 `answer_points`; ask for a shorter range, a greater step, or fewer offsets and windows"
+            );
+            let (value, maximum) = (together as u64, maximum as u64);
+            return Err(FormulaError::over(OverLimit { limit: "answer_points", value, maximum }, detail));
+        }
         let id = FrameId(self.frames.len() as u32);
         self.frames.push(frame.clone());
         self.ids.insert(frame, id);
@@ -175,6 +187,12 @@ mod tests {
         assert_eq!(frames.widened(FrameId(0), 5).unwrap(), wide);
         assert!(frames.shifted(wide, "15m".parse().unwrap()).is_err());
         assert!(frames.widened(wide, 100_000).is_err());
+        // Each within its limit, and too many of them.
+        let mut earlier = wide;
+        let moved =
+            (0..700).map(|_| frames.shifted(earlier, "1h".parse().unwrap()).map(|shifted| earlier = shifted.frame));
+        let error = moved.collect::<Result<Vec<()>, _>>().unwrap_err();
+        assert!(error.code == "limit_exceeded" && frames.frames.len() < 500, "{}: {error:?}", frames.frames.len());
     }
 
     #[test]
