@@ -69,7 +69,7 @@ pub async fn get(
 ) -> Result<Response, Problem> {
     let form = Form::negotiate(&headers)?;
     let mut stages = Stages::default();
-    let request = stages.measure("parse", || params::request(uri.query().unwrap_or_default()))?;
+    let request = stages.measure("parse", || params::request(uri.query().unwrap_or_default()));
     let answered = answered(&shared, &keyspace, request, form, stages).await;
     let reply = answered.map_err(Problem::of_parameters)?;
     Ok(reply.tagged(&headers))
@@ -77,7 +77,7 @@ pub async fn get(
 
 /// JSON bytes → a request.
 pub fn read_request(bytes: &[u8]) -> Result<Request, Problem> {
-    Ok(Request::from_json(&body::parse(bytes)?).map_err(QueryError::Input)?)
+    Ok(Request::read(&body::parse(bytes)?))
 }
 
 async fn answered(

@@ -76,7 +76,7 @@ pub async fn values(
     _: AcceptsJson,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let request = params::window(uri.query().unwrap_or_default())?;
+    let request = params::window(uri.query().unwrap_or_default());
     let values = shared.service.values(&keyspace, &parameter, &request).await;
     let values = values.inspect_err(|error| count_failure(&shared, error));
     let values = values.map_err(|error| Problem::from(error).of_parameters())?;

@@ -4,16 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::query::{Entry, Formulas, InputError, QueryError, Request};
+use crate::query::{Entry, Formulas, InputError, Request};
 
 const KNOWN: &str = "formula, from, to, step, timezone, max_points, summary, compare and param.NAME";
 const KNOWN_OF_VALUES: &str = "from, to and param.NAME";
 
 /// A request out of `formula` (repeated), `param.NAME` (repeated: a list) and the fields of a body.
-///
-/// # Errors
-/// Every parameter that is wrong or unknown.
-pub fn request(query: &str) -> Result<Request, QueryError> {
+pub fn request(query: &str) -> Request {
     let mut reader = Reader::default();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match name.as_ref() {
@@ -28,10 +25,7 @@ pub fn request(query: &str) -> Result<Request, QueryError> {
 }
 
 /// The window and the parameters of a request for a picker's values.
-///
-/// # Errors
-/// As [`request`].
-pub fn window(query: &str) -> Result<Request, QueryError> {
+pub fn window(query: &str) -> Request {
     let mut reader = Reader::default();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match name.as_ref() {
@@ -41,8 +35,7 @@ pub fn window(query: &str) -> Result<Request, QueryError> {
     }
     // A body must name formulas; a picker has none.
     reader.formulas = vec!["*".into()];
-    let request = reader.finish()?;
-    Ok(Request { formulas: Formulas::Entries(Vec::<Entry>::new()), ..request })
+    Request { formulas: Formulas::Entries(Vec::<Entry>::new()), ..reader.finish() }
 }
 
 /// An error that points into a body, pointing at the query parameter instead.
@@ -112,7 +105,7 @@ impl Reader {
         }
     }
 
-    fn finish(mut self) -> Result<Request, QueryError> {
+    fn finish(mut self) -> Request {
         let params = self.params.into_iter().map(|(name, mut values)| match values.len() {
             1 => (name, values.remove(0)),
             _ => (name, Value::Array(values)),
@@ -124,14 +117,10 @@ impl Reader {
             let formulas = if all { "*".into() } else { Value::Array(self.formulas) };
             self.fields.insert("formulas".to_owned(), formulas);
         }
-        match Request::from_json(&Value::Object(self.fields)) {
-            Ok(request) if self.errors.is_empty() => Ok(request),
-            Ok(_) => Err(QueryError::Input(self.errors)),
-            Err(more) => {
-                self.errors.extend(more.into_iter().map(as_parameter));
-                Err(QueryError::Input(self.errors))
-            }
-        }
+        let mut request = Request::read(&Value::Object(self.fields));
+        let faults = std::mem::take(&mut request.faults).into_iter().map(as_parameter);
+        request.faults = self.errors.into_iter().chain(faults).collect();
+        request
     }
 }
 
@@ -142,8 +131,7 @@ mod tests {
     use super::*;
 
     fn faults(query: &str) -> Vec<(String, &'static str)> {
-        let QueryError::Input(errors) = request(query).unwrap_err() else { panic!("other error") };
-        errors.into_iter().map(|error| (error.pointer, error.code)).collect()
+        request(query).faults.into_iter().map(|error| (error.pointer, error.code)).collect()
     }
 
     #[test]
@@ -153,8 +141,8 @@ mod tests {
         let body = json!({ "formulas": ["a", "b c"], "from": "now-6h", "to": "1795305600000", "step": "1m",
             "timezone": "Europe/Paris", "max_points": 10, "summary": true, "compare": true,
             "params": { "x": "1", "y": ["a", "b"] } });
-        assert_eq!(request(query).unwrap(), Request::from_json(&body).unwrap());
-        assert_eq!(request("formula=*").unwrap().formulas, Formulas::All);
+        assert_eq!(request(query), Request::from_json(&body).unwrap());
+        assert_eq!(request("formula=*").formulas, Formulas::All);
     }
 
     #[test]
@@ -178,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_window_has_no_formulas() {
-        assert_eq!(window("from=now-1d&param.x=1").unwrap().formulas, Formulas::Entries(Vec::new()));
-        assert!(window("formula=a").is_err());
+        assert_eq!(window("from=now-1d&param.x=1").formulas, Formulas::Entries(Vec::new()));
+        assert_eq!(window("formula=a").faults[0].pointer, "/formula");
     }
 }

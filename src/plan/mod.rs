@@ -156,6 +156,23 @@ pub struct Context<'a> {
 /// # Errors
 /// What is wrong with the whole request; what is wrong with one formula is in its entry.
 pub fn plan(context: &Context<'_>, request: &Request) -> Result<Plan, PlanError> {
+    with_faults(request, plan_fields(context, request))
+}
+
+/// Fails where fields could not be read, with these and with what is wrong with others.
+fn with_faults<T>(request: &Request, outcome: Result<T, PlanError>) -> Result<T, PlanError> {
+    if request.faults.is_empty() {
+        return outcome;
+    }
+    let mut faults = request.faults.clone();
+    if let Err(PlanError::Input(further)) = outcome {
+        let is_told = |fault: &InputError| request.faults.iter().any(|told| told.pointer == fault.pointer);
+        faults.extend(further.into_iter().filter(|fault| !is_told(fault)));
+    }
+    Err(PlanError::Input(faults))
+}
+
+fn plan_fields(context: &Context<'_>, request: &Request) -> Result<Plan, PlanError> {
     let entries = entries(context, request);
     let count = entries.as_ref().map_or(1, |(entries, _)| entries.len());
     let ((entries, params), window) = both(entries, window(context, request, count))?;
@@ -428,12 +445,13 @@ pub fn values_window(
     parameter: &str,
     request: &Request,
 ) -> Result<(Range<i64>, CheckedParams), PlanError> {
-    let params = bindings::check(context.keyspace, &request.params, "/params").map_err(PlanError::Input)?;
+    let params = bindings::check(context.keyspace, &request.params, "/params").map_err(PlanError::Input);
+    let range = range(context, request, &context.keyspace.timezone);
+    let ((from, to), params) = with_faults(request, both(range, params))?;
     if !context.keyspace.parameters.contains_key(parameter) {
         let asked = BTreeMap::from([(parameter.to_owned(), serde_json::Value::Null)]);
         bindings::check(context.keyspace, &asked, "/parameter").map_err(PlanError::Input)?;
     }
-    let (from, to) = range(context, request, &context.keyspace.timezone)?;
     Ok((from..to, params))
 }
 

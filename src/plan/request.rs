@@ -27,6 +27,8 @@ pub struct Request {
     pub compare: bool,
     /// Parameters for every entry.
     pub params: BTreeMap<String, Value>,
+    /// What is wrong with its fields as they were read. Planning it fails with these and all else that is wrong with it.
+    pub faults: Vec<InputError>,
 }
 
 /// The formulas of a request.
@@ -96,17 +98,24 @@ const ENTRY_FIELDS: [&str; 3] = ["formula", "name", "params"];
 const MAX_NAME: usize = 200;
 
 impl Request {
-    /// Reads the JSON body of a request. All faults are gathered.
+    /// Reads the JSON body of a request, all of whose fields are right as far as that can be told without a keyspace.
     ///
     /// # Errors
     /// Every field that is wrong or unknown.
     pub fn from_json(body: &Value) -> Result<Request, Vec<InputError>> {
+        let request = Request::read(body);
+        if request.faults.is_empty() { Ok(request) } else { Err(request.faults) }
+    }
+
+    /// Reads the JSON body of a request. What is wrong is among its faults, and counts as absent.
+    pub fn read(body: &Value) -> Request {
         let Value::Object(body) = body else {
-            return Err(vec![InputError::new("", "wrong_type", "the body must be a JSON object")]);
+            let fault = InputError::new("", "wrong_type", "the body must be a JSON object");
+            return Request { faults: vec![fault], ..Request::default() };
         };
         let mut reader = Reader::default();
         reader.refuse_unknown("", body, &FIELDS);
-        let request = Request {
+        Request {
             formulas: reader.formulas(body.get("formulas")),
             from: reader.time("/from", body.get("from")),
             to: reader.time("/to", body.get("to")),
@@ -116,8 +125,8 @@ impl Request {
             summary: reader.flag("/summary", body.get("summary")),
             compare: reader.flag("/compare", body.get("compare")),
             params: reader.params("/params", body.get("params")),
-        };
-        if reader.errors.is_empty() { Ok(request) } else { Err(reader.errors) }
+            faults: reader.errors,
+        }
     }
 }
 

@@ -116,6 +116,42 @@ fn a_star_alone_in_a_list_is_the_star() {
 }
 
 #[test]
+fn everything_that_is_wrong_with_a_request_is_told_at_once() {
+    let (_place, server) = shop("formulas: formulas\n");
+    let body = json!({
+        "formulas": ["traffic", { "formula": 7 }, { "formula": "traffic", "name": "x", "params": { "zork": 1 } }],
+        "from": "garbage", "to": true, "step": "7x", "timezone": "Mars", "summary": "yes", "bogus": 1, "params": { "nope": 1 }
+    });
+    let pointers = |answer: &crate::support::process::Reply| -> Vec<String> {
+        let told = answer.json();
+        told["errors"].as_array().unwrap().iter().map(|e| e["pointer"].as_str().unwrap().to_owned()).collect()
+    };
+    for path in ["/shop", "/shop/explain"] {
+        let mut found = pointers(&server.post(path, &body));
+        found.sort();
+        let expected = [
+            "/bogus",
+            "/formulas/1/formula",
+            "/formulas/2/params/zork",
+            "/from",
+            "/params/nope",
+            "/step",
+            "/summary",
+            "/timezone",
+            "/to",
+        ];
+        assert_eq!(found, expected, "{path}");
+    }
+    let query = "/shop/query?formula=traffic&from=garbage&step=7x&timezone=Mars&bogus=1&param.nope=1";
+    let mut found = pointers(&server.get(query));
+    found.sort();
+    assert_eq!(found, ["/bogus", "/from", "/param.nope", "/step", "/timezone"]);
+    let mut found = pointers(&server.get("/shop/values/nope?from=garbage&bogus=1&param.zork=1"));
+    found.sort();
+    assert_eq!(found, ["/bogus", "/from", "/param.zork"]);
+}
+
+#[test]
 fn an_automatic_step_is_within_the_limit_and_a_table_without_lines_has_its_header() {
     let (_place, server) = shop("formulas: formulas\nlimits: { answer_points: 100 }\n");
     let asked = "/shop/query?formula=traffic&from=0&to=86400000&max_points=100000";
