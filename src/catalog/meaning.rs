@@ -262,6 +262,9 @@ fn of_formula(keyspace: &Keyspace, formula: &Formula, of: &impl Fn(&str) -> Mean
     })
 }
 
+/// Longer chains count as they are nested: references could make them as long as two to the number of formulas.
+const MAX_CHAIN: usize = 256;
+
 /// A sum or a product: its operands in any order and nesting.
 fn chained(op: BinaryOp, operands: Vec<Meaning>) -> Meaning {
     let parts = operands.into_iter().flat_map(|operand| match operand.chain {
@@ -275,7 +278,8 @@ fn chained(op: BinaryOp, operands: Vec<Meaning>) -> Meaning {
     for part in &parts {
         hasher.update(part.as_bytes());
     }
-    Meaning { hash: hasher.finalize(), chain: Some((op, parts)) }
+    let chain = (parts.len() <= MAX_CHAIN).then_some((op, parts));
+    Meaning { hash: hasher.finalize(), chain }
 }
 
 /// What the meaning of any other node is the hash of.

@@ -68,7 +68,8 @@ pub async fn run(flags: &Flags, args: &LoadArgs, out: &mut impl Write) -> anyhow
             complain(&format!("{file}: there is no point in it; a CSV has a header and a line for each point"));
             empty = true;
         }
-        writeln!(out, "{file}: {} point(s) stored, {} line(s) refused", report.stored, report.refused)?;
+        let done = if args.promtool.is_some() { "written" } else { "stored" };
+        writeln!(out, "{file}: {} point(s) {done}, {} line(s) refused", report.stored, report.refused)?;
         out.flush()?;
         stored += report.stored;
         refused += report.refused;

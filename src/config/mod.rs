@@ -273,7 +273,7 @@ pub struct Limits {
     pub idle: Duration,
 }
 
-/// What the reads of shadows may cost at most, of all keyspaces together. What is over it is dropped and counted.
+/// What the reads of one database as a shadow may cost at most, of all keyspaces together. What is over it is dropped and counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShadowLimits {
     /// Reads that wait.

@@ -97,10 +97,10 @@ impl<'a> Comparer<'a> {
         Some(comparer)
     }
 
-    /// Whether each series can be a share of counts. One that is none shows what the formula is, whatever the keyspace says of
-    /// it and however the others look.
+    /// Whether each series that counts anything can be a share of it. One that is none shows what the formula is, whatever the
+    /// keyspace says of it and however the others look.
     fn are_proportions(&self) -> bool {
-        self.numerators.keys().chain(self.denominators.keys()).all(|key| self.proportion(key).is_possible())
+        self.denominators.keys().all(|key| self.proportion(key).is_possible())
     }
 
     /// A series against the control of the same further tags; `None` for the control itself.

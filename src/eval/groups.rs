@@ -69,7 +69,8 @@ impl<'p> Groups<'p> {
     /// the one without the other tags, which is the same whatever else a request asks for.
     pub fn stand_in(&self, from: usize, to: usize, group: u32) -> Option<u32> {
         let (space, own) = (self.of(from), self.of(to));
-        space.number(&with_value(space.tags, own.tags, &own.keys[group as usize], &Arc::from("")))
+        let stand_in = space.number(&with_value(space.tags, own.tags, &own.keys[group as usize], &Arc::from("")));
+        stand_in.or_else(|| self.members(from, to, group).first().copied())
     }
 
     /// The groups of a node that are parts of a group of another node, which has fewer tags; ascending.
@@ -144,18 +145,48 @@ fn universes<'p>(program: &'p Program, inputs: &[Input]) -> Universes<'p> {
     let looks: Vec<Look<'p>> = program.nodes.iter().rev().filter_map(|node| look(program, node)).collect();
     let mut seen = BTreeSet::new();
     let looks: Vec<Look<'p>> = looks.into_iter().filter(|look| seen.insert(*look)).collect();
+    // What stands for the groups of the inputs themselves, asked of all before any is added: of what stands for something, all
+    // functions would ask for what stands for that, and there is no end to it but one for each set of their tags.
+    let wanted: Vec<(&[String], Vec<Key>)> =
+        looks.iter().map(|look| (look.tags, look.wanted(&universes, inputs, true))).collect();
+    wanted.into_iter().for_each(|(tags, new)| add(tags, &new, &mut universes));
     // Users come after their operands, so that one pass backwards asks for most; what a pass adds to a set that was passed
     // already is found by the next.
-    while looks.iter().filter(|look| ask(look, &mut universes)).count() > 0 {}
+    let count = |universes: &Universes<'_>| universes.values().map(BTreeSet::len).sum::<usize>();
+    let most = MOST_KEYS.max(GROWTH * count(&universes));
+    let mut grows = true;
+    while std::mem::take(&mut grows) {
+        for look in &looks {
+            let new = look.wanted(&universes, inputs, false);
+            if count(&universes) + new.len() <= most {
+                grows |= !new.is_empty();
+                add(look.tags, &new, &mut universes);
+            }
+        }
+    }
     universes
 }
+
+/// Functions across series that look at one another's groups ask for no more than so many, and so many times those of the inputs.
+/// What is beyond is as a group that nobody has.
+const MOST_KEYS: usize = 100_000;
+const GROWTH: usize = 8;
 
 fn key_of(group: &(Key, Arc<Column>)) -> &Key {
     &group.0
 }
 
-/// A function across series: the tags of its operand, its own, and the value that `baseline` looks for.
-type Look<'p> = (&'p [String], &'p [String], Option<&'p Arc<str>>);
+/// A function across series.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Look<'p> {
+    /// Of its operand.
+    tags: &'p [String],
+    own: &'p [String],
+    /// What `baseline` looks for.
+    value: Option<&'p Arc<str>>,
+    /// The input that its operand is, if it is one.
+    input: Option<usize>,
+}
 
 fn look<'p>(program: &'p Program, node: &'p Node) -> Option<Look<'p>> {
     let (operand, value) = match &node.op {
@@ -163,21 +194,40 @@ fn look<'p>(program: &'p Program, node: &'p Node) -> Option<Look<'p>> {
         Op::Baseline(operand, _, value) => (operand, Some(value)),
         _ => return None,
     };
-    Some((&program.nodes[operand.0 as usize].tags, &node.tags, value))
+    let operand = &program.nodes[operand.0 as usize];
+    let input = match &operand.op {
+        Op::Input { input, .. } => Some(*input),
+        _ => None,
+    };
+    Some(Look { tags: &operand.tags, own: &node.tags, value, input })
 }
 
-/// Adds the keys of its operand that a function across series looks at. True: there were new ones.
-fn ask((tags, own, value): &Look<'_>, universes: &mut Universes<'_>) -> bool {
-    let known = &universes[tags];
-    let missing = Arc::from("");
-    let wanted = universes[own].iter().map(|key| with_value(tags, own, key, value.unwrap_or(&missing)));
-    let new: Vec<Key> = wanted.filter(|key| !known.contains(key)).collect();
+impl Look<'_> {
+    /// The keys of its operand that it looks at and that are not there: for `baseline` those of its value, else those that stand
+    /// for groups of which the operand has no series, which are the ones without the other tags. `each`: for each group, also where
+    /// another key could stand for it that is only there for something else of the request.
+    fn wanted(&self, universes: &Universes<'_>, inputs: &[Input], each: bool) -> Vec<Key> {
+        let Some(to_own) = projection(self.tags, self.own) else { return Vec::new() };
+        let (known, missing) = (&universes[self.tags], Arc::from(""));
+        let of_input = || self.input.iter().flat_map(|input| inputs[*input].groups.iter().map(key_of));
+        let covered: BTreeSet<Key> = match (self.value, each) {
+            (Some(_), _) => BTreeSet::new(),
+            (None, true) => of_input().map(|key| project(key, &to_own)).collect(),
+            (None, false) => known.iter().map(|key| project(key, &to_own)).collect(),
+        };
+        let wanted = universes[self.own].iter().filter(|key| !covered.contains(*key));
+        let wanted = wanted.map(|key| with_value(self.tags, self.own, key, self.value.unwrap_or(&missing)));
+        wanted.filter(|key| !known.contains(key)).collect()
+    }
+}
+
+/// Adds keys, and what they are without some of their tags.
+fn add(tags: &[String], new: &[Key], universes: &mut Universes<'_>) {
     for (other, keys) in universes.iter_mut() {
         if let Some(projection) = projection(tags, other) {
             keys.extend(new.iter().map(|key| project(key, &projection)));
         }
     }
-    !new.is_empty()
 }
 
 /// A key of the tags `fewer` as one of the tags `tags`: those that it lacks have this value.

@@ -10,6 +10,7 @@ mod parse;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -25,7 +26,7 @@ const BATCH: usize = 5_000;
 const NAMED_FAULTS: usize = 1_000;
 /// Of a batch a backend may refuse so many points; more are a fault of the file as a whole, such as points that are all too old.
 const MAX_REFUSED: usize = 100;
-/// For so long is it found out which those are.
+/// For so long, in all of a load, is it found out which those are.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a load came to.
@@ -82,24 +83,28 @@ pub async fn load_into(
         .name("load".to_owned())
         .spawn(move || Reading::new(sender, shift).run(input, format))?;
     let mut stored = 0;
-    let mut refused = Vec::new();
+    let (mut refused, mut named) = (0, Vec::new());
+    let mut patience = PATIENCE;
     while let Some(message) = batches.recv().await {
         match message {
             Message::Batch { points, lines, bytes } => {
-                let before = refused.len();
+                let mut sifted = Vec::new();
                 if let Err(fault) = take(&points).await {
-                    let sifted = sift(&points, fault, &mut take).await;
-                    let sifted = sifted.with_context(|| format!("after {stored} points"))?;
-                    refused.extend(sifted.into_iter().map(|(place, reason)| (lines[place], reason)));
+                    let found = sift(&points, fault, &mut take, &mut patience).await;
+                    sifted = found.with_context(|| format!("after {stored} points"))?;
                 }
-                stored += (points.len() - (refused.len() - before)) as u64;
+                stored += (points.len() - sifted.len()) as u64;
+                refused += sifted.len() as u64;
+                let room = NAMED_FAULTS.saturating_sub(named.len());
+                named.extend(sifted.into_iter().take(room).map(|(place, reason)| (lines[place], reason)));
                 progress(bytes, stored);
             }
             Message::End(report) => {
                 let mut report = Report { stored, ..report.context("cannot read the file")? };
-                report.refused += refused.len() as u64;
-                report.faults.extend(refused);
+                report.refused += refused;
+                report.faults.extend(named);
                 report.faults.sort_by_key(|(line, _)| *line);
+                report.faults.truncate(NAMED_FAULTS);
                 return Ok(report);
             }
         }
@@ -107,8 +112,8 @@ pub async fn load_into(
     anyhow::bail!("the reading thread ended before the file did")
 }
 
-/// Stores what can be stored of points that a backend did not take as a whole, and finds those that it refuses: their places and
-/// why.
+/// Stores what can be stored of points that a backend did not take as a whole, in their order, and finds those that it refuses:
+/// their places and why. It takes its time off `patience`.
 ///
 /// # Errors
 /// The first fault, where it is none of the points, or of too many of them to be those of single lines.
@@ -116,6 +121,7 @@ async fn sift(
     points: &[Point],
     fault: anyhow::Error,
     take: &mut impl AsyncFnMut(&[Point]) -> anyhow::Result<()>,
+    patience: &mut Duration,
 ) -> anyhow::Result<Vec<(usize, String)>> {
     // A server that is away or does not answer refuses nothing.
     let is_refusal = |fault: &anyhow::Error| matches!(fault.downcast_ref(), Some(BackendError::Failed { .. }));
@@ -124,24 +130,28 @@ async fn sift(
     }
     let begun = Instant::now();
     let mut refused = Vec::new();
-    let mut pending = vec![(0..points.len(), fault.to_string())];
-    while let Some((range, reason)) = pending.pop() {
-        if range.len() == 1 {
-            refused.push((range.start, reason));
-        } else {
-            let middle = range.start + range.len() / 2;
-            for half in [middle..range.end, range.start..middle] {
-                match take(&points[half.clone()]).await {
-                    Ok(()) => {}
-                    Err(fault) if is_refusal(&fault) => pending.push((half, fault.to_string())),
-                    Err(fault) => return Err(fault),
-                }
-            }
+    // The first in order is last. Of points of one instant the last one counts, so that none may be stored before an earlier one.
+    let mut pending: Vec<Range<usize>> = Vec::new();
+    let halve = |range: Range<usize>, pending: &mut Vec<Range<usize>>| {
+        let middle = range.start + range.len() / 2;
+        pending.extend([middle..range.end, range.start..middle]);
+    };
+    match points.len() {
+        1 => return Ok(vec![(0, fault.to_string())]),
+        len => halve(0..len, &mut pending),
+    }
+    while let Some(range) = pending.pop() {
+        match take(&points[range.clone()]).await {
+            Ok(()) => {}
+            Err(fault) if !is_refusal(&fault) => return Err(fault),
+            Err(fault) if range.len() == 1 => refused.push((range.start, fault.to_string())),
+            Err(_) => halve(range, &mut pending),
         }
-        if refused.len() + pending.len() > MAX_REFUSED || begun.elapsed() > PATIENCE {
+        if refused.len() > MAX_REFUSED || begun.elapsed() > *patience {
             return Err(fault);
         }
     }
+    *patience = patience.saturating_sub(begun.elapsed());
     Ok(refused)
 }
 

@@ -53,6 +53,17 @@ impl Frames {
         self.frames
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Only the first ones.
+    pub fn truncate(&mut self, len: usize) {
+        self.frames.truncate(len);
+        self.ids.retain(|_, id| (id.0 as usize) < len);
+    }
+
     /// How many buckets a window has.
     ///
     /// # Errors

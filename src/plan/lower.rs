@@ -128,6 +128,32 @@ impl<'a> Lowering<'a> {
             self.known.clear();
             self.given = Some(bindings.given());
         }
+        let before = (self.program.nodes.len(), self.selections.len(), self.frames.len(), self.cells);
+        let lowered = self.lowered(formula, bindings, summary, compare);
+        if lowered.is_err() {
+            self.forget_since(before);
+        }
+        lowered
+    }
+
+    /// Takes back what a formula that failed has added: nothing of it is read, and nothing of it counts against others.
+    fn forget_since(&mut self, (nodes, selections, frames, cells): (usize, usize, usize, usize)) {
+        let is_older = |node: &NodeId| (node.0 as usize) < nodes;
+        self.program.nodes.truncate(nodes);
+        self.node_ids.retain(|_, node| is_older(node));
+        self.known.retain(|_, node| is_older(node));
+        self.selections.truncate(selections);
+        self.frames.truncate(frames);
+        self.cells = cells;
+    }
+
+    fn lowered(
+        &mut self,
+        formula: &'a Formula,
+        bindings: &Bindings<'a>,
+        summary: bool,
+        compare: bool,
+    ) -> Result<PlannedFormula, FormulaError> {
         let output = self.tree(formula, bindings)?;
         let expr = completed_text(formula, bindings)?;
         let comparison = compare.then(|| self.comparison(formula, output, bindings));

@@ -354,7 +354,8 @@ fn window(context: &Context<'_>, request: &Request, entries: usize) -> Result<Wi
         time::auto_step(from, to, points, keyspace.resolution, &timezone)
     });
     let axis = axis(context, (from, to), step, &timezone, entries)?;
-    let is_widened = (axis.from(), axis.to()) != (from, to);
+    // There is nothing after now that could be more than was asked for.
+    let is_widened = (axis.from(), axis.to().min(context.now)) != (from, to.min(context.now));
     Ok(Window { axis, step, timezone, is_widened })
 }
 

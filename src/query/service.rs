@@ -110,8 +110,9 @@ impl Service {
 
     /// Puts another setup in place. Requests under way keep the one that they began with.
     pub fn replace(&self, setup: Setup) {
+        let setup = Arc::new(setup);
+        self.setup.store(Arc::clone(&setup));
         self.shadow.keep_to(&setup);
-        self.setup.store(Arc::new(setup));
     }
 
     /// Puts another setup in place with the catalog that `publish` publishes: no request sees the one without the other.

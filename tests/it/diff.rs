@@ -191,6 +191,10 @@ fn what_is_as_it_was_is_reached_and_how_a_sum_is_written_does_not_matter() {
         let changes = told(before, after);
         assert_eq!((names(&changes["changed"]), names(&changes["reached"])), (vec![], vec![]), "{before} → {after}");
     }
+    let doubled: Vec<String> = (1..80).map(|i| format!("d{i}: d{0} + d{0}", i - 1)).collect();
+    let doubled = doubled.join(", ");
+    let changes = told(&format!("d0: a + b, {doubled}"), &format!("d0: a, {doubled}"));
+    assert_eq!((names(&changes["changed"]), names(&changes["reached"]).len()), (vec!["d0"], 79));
     for (before, after) in
         [("f: a - b - 1", "f: a - (b - 1)"), ("f: a * b + 1", "f: a * (b + 1)"), ("f: a + a", "f: a")]
     {

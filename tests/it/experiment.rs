@@ -155,6 +155,8 @@ async fn what_cannot_be_told_has_its_reason() {
         ("shop.views", "variation=control", 900.0),
         ("shop.views", "variation=treatment", 950.0),
         ("shop.views", "variation=blue", 60.0),
+        // A point without a variation counts nothing that could be divided.
+        ("shop.customers", "", 1.0),
     ]);
     let service = embedded(&[("shop.yaml", KEYSPACE)], &points, 1_700_000_000_000).await;
     let formulas = ["conversion_rate", "click_rate", "revenue_per_visitor", "of_all", "smooth", "view_rate"];

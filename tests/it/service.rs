@@ -116,6 +116,30 @@ fn a_star_alone_in_a_list_is_the_star() {
 }
 
 #[test]
+fn a_formula_over_the_limits_takes_nothing_from_others() {
+    let heavy = (0..14).fold("m".to_owned(), |expr, at| format!("{expr} + offset(m, \\\"{}h\\\")", at + 2));
+    let keyspace = format!(
+        "metrics: {{ m: s, n: t }}\nformulas: {{ heavy: \"{heavy}\", light: m, other: 'offset(n, \"1h\") + n' }}\n"
+    );
+    let place = Place::with(&[
+        ("formulas/k.yaml", &keyspace),
+        ("tsdb-ws.yaml", "formulas: formulas\nlimits: { answer_points: 270 }\n"),
+    ]);
+    let server = place.serve(&[]);
+    let ask = |formulas: Value| {
+        let body = json!({ "formulas": formulas, "from": 0, "to": 90 * 60_000, "step": "1m" });
+        server.post("/k", &body).json()
+    };
+    let alone = ask(json!(["light", "other"]));
+    let beside = ask(json!(["heavy", "light", "other"]));
+    assert_eq!(beside["results"][0]["error"]["code"], "limit_exceeded", "{beside}");
+    assert_eq!(beside["results"][1], alone["results"][0]);
+    assert_eq!(beside["results"][2], alone["results"][1]);
+    assert_eq!(beside["stats"]["selections"], alone["stats"]["selections"]);
+    assert_eq!(alone["results"][1].get("error"), None, "{alone}");
+}
+
+#[test]
 fn everything_that_is_wrong_with_a_request_is_told_at_once() {
     let (_place, server) = shop("formulas: formulas\n");
     let body = json!({

@@ -223,7 +223,8 @@ impl Backend for KairosDb {
         let reply = self.client.get(HEALTH).await?;
         match reply.status {
             204 => Ok(()),
-            // Whatever answers 200 to everything is another server.
+            // Some balancers want this one (`kairosdb.health.healthyResponseCode`). What answers with a page is another server.
+            200 if reply.body.is_empty() => Ok(()),
             200 => Err(self.failed(format!("what answers at {HEALTH} is no KairosDB; mend its address"))),
             _ => Err(self.failed(reply.words())),
         }

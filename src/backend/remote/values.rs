@@ -67,7 +67,8 @@ pub fn queries(dialect: &Dialect, source: &Source, range: &Range<i64>) -> Vec<Qu
 }
 
 fn seconds(instant: i64) -> String {
-    format!("{}.{:03}", instant.div_euclid(SECOND), instant.rem_euclid(SECOND))
+    let (sign, size) = (if instant < 0 { "-" } else { "" }, instant.unsigned_abs());
+    format!("{sign}{}.{:03}", size / 1000, size % 1000)
 }
 
 /// A matcher in the language; a label that it has no word for is left out, and looked at in the answer.
@@ -162,6 +163,7 @@ mod tests {
     #[test]
     fn windows_cover_the_range_and_nothing_else() {
         let dialect = super::super::tests::dialect(super::super::Names::AsTheyAre);
+        let dialect = Dialect { instants: i64::MIN / 1_000_000..dialect.instants.end, ..dialect };
         let source = Source::new(&dialect, "s", &BTreeMap::new()).unwrap();
         let now = 1_795_996_800_123;
         for (from, to) in [
@@ -171,6 +173,8 @@ mod tests {
             (now - 22 * WINDOW + 77, now + 500),
             (now / 1000 * 1000 - 30 * WINDOW, now / 1000 * 1000),
             (-400 * WINDOW, now),
+            (-1_500, -499),
+            (-3 * WINDOW - 250, -1_250),
             (0, 9_000_000_000_000),
         ] {
             let queries = queries(&dialect, &source, &(from..to));
@@ -179,7 +183,7 @@ mod tests {
             assert!(windows.len() <= MAX_WINDOWS as usize + 2);
             assert_eq!(
                 (windows[0].0, windows.iter().map(|window| window.1).max()),
-                (from.max(0), Some(to - 1)),
+                (from, Some(to - 1)),
                 "{queries:?}"
             );
             assert!(windows.windows(2).all(|pair| pair[1].0 <= pair[0].1), "{from} to {to}: a gap");

@@ -137,10 +137,12 @@ impl Directory {
 
     /// The first keyspace file of a folder that is too deep for any.
     fn first_file_of(&self, entry: &Entry) -> Option<String> {
-        if entry.path.ends_with(".yaml") || !self.root.join(&entry.path).is_dir() {
+        let path = self.root.join(&entry.path);
+        let leads_out = entry.is_link && !self.holds(&path).unwrap_or(false);
+        if entry.path.ends_with(".yaml") || leads_out || !path.is_dir() {
             return None;
         }
-        self.entries(&entry.path).ok()?.into_iter().map(|file| file.path).filter(|path| path.ends_with(".yaml")).min()
+        self.entries(&entry.path).ok()?.into_iter().map(|file| file.path).filter(|path| is_stray(path)).min()
     }
 
     /// What the directory itself is: another one may be mounted, or linked to, in its place.

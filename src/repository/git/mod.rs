@@ -121,7 +121,7 @@ impl Git {
             if !is_of_repository(path) {
                 // Of a folder that is too deep, the first tells enough.
                 let folder = path.rsplit_once('/').map(|(folder, _)| folder.to_owned());
-                let is_told = path.ends_with(".yaml") && folders.contains(&folder);
+                let is_told = path.matches('/').count() > 1 && folders.contains(&folder);
                 if is_stray(path) && !is_told {
                     folders.insert(folder);
                     strays.push(path.to_owned());
