@@ -14,8 +14,6 @@ use crate::series::{Step, TimeAxis};
 
 /// Different reads of one request at most; offsets of offsets would make ever more.
 const MAX_FRAMES: usize = 500;
-/// All of them together have at most so many times the buckets that one may have.
-const MAX_TOGETHER: usize = 4;
 
 /// The frames of a request; the first is the answer's own.
 pub struct Frames {
@@ -158,16 +156,8 @@ impl Frames {
                 format!("the request reads more than {MAX_FRAMES} different ranges; use fewer offsets and windows");
             return Err(FormulaError::new("limit_exceeded", detail));
         }
-        let maximum = self.max_buckets.saturating_mul(MAX_TOGETHER);
         let together = self.frames.iter().map(|frame| frame.axis.len()).sum::<usize>() + frame.axis.len();
-        if together > maximum {
-            let detail = format!(
-                "the ranges that it reads have more than {maximum} buckets together, {MAX_TOGETHER} times the limit \
-                 `answer_points`; ask for a shorter range, a greater step, or fewer offsets and windows"
-            );
-            let (value, maximum) = (together as u64, maximum as u64);
-            return Err(FormulaError::over(OverLimit { limit: "answer_points", value, maximum }, detail));
-        }
+        super::check_cells(together, self.max_buckets)?;
         let id = FrameId(self.frames.len() as u32);
         self.frames.push(frame.clone());
         self.ids.insert(frame, id);

@@ -13,7 +13,7 @@ use indexmap::IndexSet;
 
 use super::bindings::{Bindings, Bound, missing};
 use super::frame::Frames;
-use super::{CheckedParams, Context, FormulaError, OverLimit, PlannedFormula};
+use super::{CheckedParams, Context, FormulaError, PlannedFormula};
 use crate::backend::{Selection, elasticsearch};
 use crate::catalog::{Definition, Formula, Metric, ParameterValue};
 use crate::eval::{FrameId, Node, NodeId, Op, Program};
@@ -129,11 +129,17 @@ impl<'a> Lowering<'a> {
             self.given = Some(bindings.given());
         }
         let before = (self.program.nodes.len(), self.selections.len(), self.frames.len(), self.cells);
-        let lowered = self.lowered(formula, bindings, summary, compare);
-        if lowered.is_err() {
+        let tree = self.tree(formula, bindings);
+        if tree.is_err() {
             self.forget_since(before);
         }
-        lowered
+        let output = tree?;
+        let expr = completed_text(formula, bindings)?;
+        let comparison = compare.then(|| self.comparison(formula, output, bindings));
+        let mut outputs = vec![output];
+        outputs.extend(comparison.iter().flatten().map(|planned| planned.exposures.0));
+        let (selections, no_summary) = self.reads_of(outputs);
+        Ok(PlannedFormula { expr, output, summary, no_summary, comparison, selections })
     }
 
     /// Takes back what a formula that failed has added: nothing of it is read, and nothing of it counts against others.
@@ -145,22 +151,6 @@ impl<'a> Lowering<'a> {
         self.selections.truncate(selections);
         self.frames.truncate(frames);
         self.cells = cells;
-    }
-
-    fn lowered(
-        &mut self,
-        formula: &'a Formula,
-        bindings: &Bindings<'a>,
-        summary: bool,
-        compare: bool,
-    ) -> Result<PlannedFormula, FormulaError> {
-        let output = self.tree(formula, bindings)?;
-        let expr = completed_text(formula, bindings)?;
-        let comparison = compare.then(|| self.comparison(formula, output, bindings));
-        let mut outputs = vec![output];
-        outputs.extend(comparison.iter().flatten().map(|planned| planned.exposures.0));
-        let (selections, no_summary) = self.reads_of(outputs);
-        Ok(PlannedFormula { expr, output, summary, no_summary, comparison, selections })
     }
 
     fn tree(&mut self, formula: &'a Formula, bindings: &Bindings<'a>) -> Result<NodeId, FormulaError> {
@@ -386,28 +376,13 @@ impl<'a> Lowering<'a> {
         let (input, is_new) = self.selections.insert_full(self.selection(metric, bindings, frame)?);
         if is_new {
             self.cells = self.cells.saturating_add(self.frames.get(frame).axis.len());
-            self.check_cells()?;
+            super::check_cells(self.cells, self.context.limits.answer_points)?;
         }
         let label: Arc<str> = metric.name.as_str().into();
         let key = NodeKey::Input(input, metric.fill, Arc::clone(&label));
         let node = self.intern(key, Op::Input { input, fill: metric.fill, label }, Arc::clone(&metric.group_by), frame);
         self.known.insert(name, node);
         Ok(node)
-    }
-
-    /// Offsets of offsets read as many ranges, each within its own limit.
-    fn check_cells(&self) -> Result<(), FormulaError> {
-        let maximum = super::most_cells(self.context.limits);
-        if self.cells <= maximum {
-            return Ok(());
-        }
-        let detail = format!(
-            "the request reads {} buckets of one series each, and at most {maximum}, four times the limit `answer_points`; ask \
-             for a shorter range, a greater step, or fewer offsets",
-            self.cells
-        );
-        let (value, maximum) = (self.cells as u64, maximum as u64);
-        Err(FormulaError::over(OverLimit { limit: "answer_points", value, maximum }, detail))
     }
 
     fn selection(

@@ -227,15 +227,33 @@ impl Plan {
             selections: self.selections.clone(),
             step: self.step,
             timezone: self.timezone.clone(),
-            limits: SelectLimits { groups: limits.series, cells: most_cells(limits), raw_points: limits.raw_points },
+            limits: SelectLimits {
+                groups: limits.series,
+                cells: most_cells(limits.answer_points),
+                raw_points: limits.raw_points,
+            },
         }
     }
 }
 
 /// How many values a request may read. Metrics can be more than the formulas made of them; four times the answer keeps memory
 /// bounded.
-fn most_cells(limits: &Limits) -> usize {
-    limits.answer_points.saturating_mul(4)
+fn most_cells(answer_points: usize) -> usize {
+    answer_points.saturating_mul(4)
+}
+
+/// Refuses to read more values than a request may: offsets of offsets read as many ranges, each within its own limit.
+fn check_cells(cells: usize, answer_points: usize) -> Result<(), FormulaError> {
+    let maximum = most_cells(answer_points);
+    if cells <= maximum {
+        return Ok(());
+    }
+    let detail = format!(
+        "the ranges that it reads have {cells} buckets together, and at most {maximum}, four times the limit `answer_points`; ask \
+         for a shorter range, a greater step, or fewer offsets and windows"
+    );
+    let (value, maximum) = (cells as u64, maximum as u64);
+    Err(FormulaError::over(OverLimit { limit: "answer_points", value, maximum }, detail))
 }
 
 fn formula_of<'a>(context: &Context<'a>, name: &str) -> Result<&'a Arc<Formula>, FormulaError> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::super::remote::{Label, NAME_LABEL, Names, StoredSeries, stored};
+use super::super::remote::{Label, NAME_LABEL, Names, StoredSeries, seconds, stored};
 use crate::series::Point;
 
 /// Writes points under the names that Prometheus can keep. Those of a stored series ascend by time, and of those at the same
@@ -43,13 +43,6 @@ fn labels(labels: &[Label]) -> String {
 
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
-
-/// Milliseconds as seconds, exactly.
-fn seconds(ms: i64) -> String {
-    let (whole, rest) = (ms.unsigned_abs() / 1_000, ms.unsigned_abs() % 1_000);
-    let sign = if ms < 0 { "-" } else { "" };
-    if rest == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{rest:03}") }
 }
 
 #[cfg(test)]

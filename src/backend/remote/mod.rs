@@ -30,6 +30,7 @@ pub use message::{Label, NAME_LABEL, StoredSeries, WriteRequest};
 pub use names::Names;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
+pub use values::seconds;
 pub use write::{described, first_points, stored};
 
 use super::client::{Client, Reply};

@@ -58,7 +58,7 @@ pub fn queries(dialect: &Dialect, source: &Source, range: &Range<i64>) -> Vec<Qu
             ("query", count(window)),
             ("start", seconds(first + window)),
             ("end", seconds(end)),
-            ("step", (step / SECOND).to_string()),
+            ("step", seconds(step)),
         ],
     }];
     queries.extend((from < first).then(|| once(from, first)));
@@ -66,9 +66,11 @@ pub fn queries(dialect: &Dialect, source: &Source, range: &Range<i64>) -> Vec<Qu
     queries
 }
 
-fn seconds(instant: i64) -> String {
-    let (sign, size) = (if instant < 0 { "-" } else { "" }, instant.unsigned_abs());
-    format!("{sign}{}.{:03}", size / 1000, size % 1000)
+/// Milliseconds as seconds, exactly.
+pub fn seconds(ms: i64) -> String {
+    let (whole, rest) = (ms.unsigned_abs() / 1_000, ms.unsigned_abs() % 1_000);
+    let sign = if ms < 0 { "-" } else { "" };
+    if rest == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{rest:03}") }
 }
 
 /// A matcher in the language; a label that it has no word for is left out, and looked at in the answer.
